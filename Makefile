@@ -1,0 +1,49 @@
+# Everything a fresh machine needs comes from here: Python >= 3.11, git and make are assumed, nothing else.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test check bench bench-pipeline bench-download soak lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+$(READY): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+setup: $(READY)  ## install everything into .venv
+
+demo: $(READY)  ## run the main job: products go from a simulated station to a user
+	$(BIN)/refsys demo $(DEMO)
+
+check: $(READY)  ## format, lint, types, floors and unit tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/unit
+
+test: $(READY)  ## all tests but the soak proofs
+	$(BIN)/pytest tests -m "not soak" --durations=15
+
+soak: $(READY)  ## the longer proofs
+	$(BIN)/pytest tests -m "soak or chaos" --timeout=3600
+
+bench: bench-pipeline bench-download  ## ratios against named peers
+
+bench-pipeline: $(READY)  ## the pipeline against a bare loop
+	$(BIN)/python -m benchmarks.pipeline
+
+bench-download: $(READY)  ## $value against nginx
+	$(BIN)/python -m benchmarks.download
+
+lock: $(READY)  ## resolve the dependencies anew
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --universal --python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
+
+clean:  ## remove what was built or installed
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist .refsys

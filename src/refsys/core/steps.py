@@ -1,0 +1,31 @@
+"""Events of the system and the priority function: what a stage announces, what another subscribes to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: A product's bytes lie verified in storage (emitted by ingestion with the arrival's id).
+PRODUCT_ARRIVED: Final = "product.arrived"
+#: A product (or a new content of an unpublished one) is described in the catalogue.
+PRODUCT_DESCRIBED: Final = "product.described"
+#: A product's package is verified, its layout, size and checksums are final.
+PRODUCT_PACKAGED: Final = "product.packaged"
+#: A product is visible to users.
+PRODUCT_PUBLISHED: Final = "product.published"
+
+PRIORITY_HIGHEST: Final = 90
+PRIORITY_NRT: Final = 70
+PRIORITY_NORMAL: Final = 50
+PRIORITY_BACKLOG: Final = 10
+
+
+def priority(*, product_type: str = "", timeliness: str = "", backlog: bool = False) -> int:
+    """The one priority function: 0 (last) to 99 (first).
+
+    Housekeeping telemetry and GPS outrank everything, then near-real-time data, then the rest, then backlog.
+    """
+    if any(part in product_type for part in ("_HK_", "HKTM", "_GP_", "NAT___")):
+        return PRIORITY_HIGHEST
+    if backlog:
+        return PRIORITY_BACKLOG
+    return PRIORITY_NRT if timeliness.upper() in {"NRT", "PT", "NR"} or "NRT" in timeliness.upper() else PRIORITY_NORMAL

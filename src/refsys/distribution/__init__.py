@@ -1,0 +1,1 @@
+"""Floor 4: packages and the interfaces through which users find and download products."""

@@ -1,0 +1,112 @@
+"""Settings: one annotated TOML file; precedence flag > environment > file > default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class S3Settings(Section):
+    """Access to the object storage, where `storage_url` is `s3://bucket[/prefix]`."""
+
+    endpoint: str = Field("", description="URL of the S3 service; empty for AWS itself")
+    region: str = Field("us-east-1", description="region of the bucket")
+    access_key_id: str = Field("", description="access key")
+    secret_access_key: SecretStr = Field(SecretStr(""), description="secret key")
+    allow_http: bool = Field(False, description="accept an endpoint without TLS")
+
+
+class HttpSettings(Section):
+    """The HTTP application."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(0, ge=0, le=65535, description="port; 0 = a free one, chosen once and kept in the state folder")
+    processes: int = Field(2, ge=1, le=64, description="API processes that share the port")
+    public_url: str = Field("", description="URL under which users reach the service; empty = http://host:port")
+
+
+class WorkSettings(Section):
+    """How steps are run."""
+
+    processes: int = Field(1, ge=1, le=64, description="worker processes")
+    concurrency: int = Field(8, ge=1, le=512, description="steps that one worker process runs at the same time")
+    max_attempts: int = Field(5, ge=1, description="claims of a step before it is parked")
+    lease_s: float = Field(30.0, gt=0, description="seconds without a sign of life after which a step is taken over")
+    backoff_s: float = Field(2.0, gt=0, description="first pause before another attempt; doubles, with jitter")
+    backoff_limit_s: float = Field(600.0, gt=0, description="longest pause before another attempt")
+
+
+class FetchSettings(Section):
+    """Limits on what comes from outside."""
+
+    max_product_bytes: int = Field(64 * 2**30, gt=0, description="largest product accepted, unpacked, in bytes")
+    max_members: int = Field(100_000, gt=0, description="most files in one archive")
+    max_ratio: float = Field(200.0, gt=1, description="largest ratio unpacked : packed, over the whole archive")
+    connect_timeout_s: float = Field(10.0, gt=0, description="seconds to connect to a station")
+    read_timeout_s: float = Field(60.0, gt=0, description="seconds of silence after which a connection counts as cut")
+    pause_below_free: float = Field(0.15, ge=0, lt=1, description="share of free storage below which fetching pauses")
+    resume_above_free: float = Field(0.20, ge=0, lt=1, description="share of free storage above which it resumes")
+
+
+class AuthSettings(Section):
+    """How a station wants to be asked."""
+
+    kind: Literal["none", "basic", "oauth2"] = Field("none", description="none, basic or oauth2 (password grant)")
+    user: str = Field("", description="user name")
+    password: SecretStr = Field(SecretStr(""), description="password")
+    token_url: str = Field("", description="token endpoint (oauth2)")
+    client_id: str = Field("", description="client id (oauth2)")
+    client_secret: SecretStr = Field(SecretStr(""), description="client secret (oauth2)")
+    token_header: Literal["Authorization", "OAUTH2-ACCESS-TOKEN"] = Field(
+        "Authorization", description="header that carries the token"
+    )
+
+
+class InboxSettings(Section):
+    """A place where products are offered; its `id` is its memory's key and must not change."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="identity of the inbox and its memory")]
+    type: Literal["folder", "prip"] = Field(description="folder = a local folder; prip = AUXIP/PRIP OData over HTTP")
+    url: str = Field(description="folder: its path; prip: the OData root, for example https://host/odata/v1")
+    station: str = Field("", description="name of the station, for reports")
+    mission: Literal["", "S1", "S2", "S3"] = Field("", description="accept this mission only; empty = any")
+    match: str = Field(".*", description="regular expression that the whole name must match")
+    ignore: str = Field(r"(^\..*|.*\.tmp$|^lost\+found$)", description="regular expression of names to leave alone")
+    since: str = Field("1970-01-01T00:00:00Z", description="ignore what was published up to this instant")
+    poll_s: float = Field(10.0, gt=0, description="seconds between two looks")
+    overlap_s: float = Field(
+        7200.0, ge=0, description="seconds that each look goes back behind the newest product seen"
+    )
+    page_size: int = Field(500, ge=1, le=10_000, description="$top of a page")
+    on_change: Literal["park", "revise"] = Field("park", description="when a published product comes with other bytes")
+    completeness: Literal["strict", "record"] = Field(
+        "strict", description="files that the manifest names and that are missing: strict = park, record = note them"
+    )
+    stable_s: float = Field(2.0, ge=0, description="folder: seconds that size and time must stand still before taking")
+    concurrency: int = Field(4, ge=1, le=64, description="downloads from this inbox at the same time")
+    auth: AuthSettings = Field(default_factory=AuthSettings, description="how the station wants to be asked")
+    verify_tls: bool = Field(True, description="verify the station's certificate")
+
+
+class Settings(Section):
+    """Everything that can be set."""
+
+    state_dir: Path = Field(Path(".refsys"), description="folder of embedded services, logs and local storage")
+    database_url: SecretStr = Field(
+        SecretStr(""), description="PostgreSQL to use; empty = embedded in the state folder"
+    )
+    storage_url: str = Field(
+        "", description="s3://bucket[/prefix] or file:///folder; empty = a folder in the state folder"
+    )
+    type_tables: tuple[Path, ...] = Field((), description="folders with more product type tables (YAML)")
+    s3: S3Settings = Field(default_factory=S3Settings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    work: WorkSettings = Field(default_factory=WorkSettings)
+    fetch: FetchSettings = Field(default_factory=FetchSettings)
+    inbox: tuple[InboxSettings, ...] = Field((), description="inboxes")

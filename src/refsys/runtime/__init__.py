@@ -1,0 +1,1 @@
+"""Floor 5: roles, wiring, embedded services, supervision."""

@@ -1,0 +1,1 @@
+"""Apart: ground stations and sample products, for demos and tests."""
