@@ -44,6 +44,7 @@ CREATE TABLE catalogue.product (
     current           boolean NOT NULL DEFAULT true,
     state             text NOT NULL CHECK (state IN ('described', 'packaged', 'published', 'superseded', 'withdrawn')),
     content_id        bigint NOT NULL REFERENCES catalogue.content,
+    final_base        text NOT NULL,
     type_id           text NOT NULL,
     collection        text NOT NULL,
     mission           text NOT NULL,
@@ -112,3 +113,45 @@ CREATE TABLE catalogue.change (
     product_id uuid NOT NULL,
     cause      text
 );
+
+-- Make a packaged product visible: the one place where PublicationDate and feed positions are given. It takes the
+-- feed's lock, hence it is called as the last statement of the publishing transaction (architecture 5).
+-- Returns no row where the product was replaced or published meanwhile.
+CREATE FUNCTION catalogue.publish(wanted uuid, wanted_content bigint)
+RETURNS TABLE (published_at timestamptz, feed_position bigint, replaced uuid) LANGUAGE plpgsql AS $$
+DECLARE
+    product_name text;
+    next_position bigint;
+    instant timestamptz;
+    old uuid;
+BEGIN
+    PERFORM pg_advisory_xact_lock(7310298240581);
+    -- a new snapshot: what others published before we got the lock is visible to the statements below
+    SELECT coalesce(max(c.position), 0) + 1, greatest(clock_timestamp(), max(c.at) + interval '1 microsecond')
+      INTO next_position, instant
+      FROM (SELECT position, at FROM catalogue.change ORDER BY position DESC LIMIT 1) c;
+    UPDATE catalogue.product p
+       SET state = 'published', published_at = instant, modified_at = instant, feed_position = next_position
+     WHERE p.id = wanted AND p.content_id = wanted_content AND p.state = 'packaged'
+    RETURNING p.name INTO product_name;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    INSERT INTO catalogue.change (position, at, kind, product_id) VALUES (next_position, instant, 'created', wanted);
+    FOR old IN
+        UPDATE catalogue.product p
+           SET state = 'superseded', deleted_at = instant, modified_at = instant,
+               deletion_cause = 'Obsolete product or Other'
+         WHERE p.name = product_name AND p.id <> wanted AND p.state = 'published'
+        RETURNING p.id
+    LOOP
+        next_position := next_position + 1;
+        instant := instant + interval '1 microsecond';
+        INSERT INTO catalogue.change (position, at, kind, product_id, cause)
+        VALUES (next_position, instant, 'superseded', old, 'Obsolete product or Other');
+        replaced := old;
+    END LOOP;
+    RETURN QUERY SELECT p.published_at, p.feed_position, replaced FROM catalogue.product p WHERE p.id = wanted;
+END $$;
+
+INSERT INTO work.subscription (event, stage) VALUES ('product.arrived', 'catalogue.describe');

@@ -1,0 +1,265 @@
+"""What changes products. Other stages call these inside their own transaction; nobody else writes here."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from refsys.catalogue.model import Content, Described, Product, Published, content_digest
+from refsys.catalogue.store import fetch_current
+from refsys.core import footprints, steps
+from refsys.core.errors import InvalidProduct
+from refsys.core.grams import name_grams
+from refsys.core.products import Arrival, Description, check_name, product_id
+from refsys.infra.work import emit, enqueue
+from refsys.missions import Recognised, storage_base
+
+#: The stage that deletes the bytes of contents that were replaced or came twice.
+DISCARD = "catalogue.discard"
+
+_ARRIVE = """
+WITH content AS (
+    INSERT INTO catalogue.content (name, base, source, mission, on_change, completeness, available_at, t0_raw,
+                                   origin_size, origin_checksums, size, digest, found_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    RETURNING id
+), file AS (
+    INSERT INTO catalogue.file (content_id, ordinal, path, is_folder, size, crc32, md5, blake3)
+    SELECT content.id, f.ordinal, f.path, f.is_folder, f.size, f.crc32, f.md5, f.blake3
+    FROM content, unnest($14::text[], $15::boolean[], $16::bigint[], $17::bigint[], $18::bytea[], $19::bytea[])
+        WITH ORDINALITY AS f(path, is_folder, size, crc32, md5, blake3, ordinal)
+)
+SELECT id FROM content
+"""
+
+_INSERT_PRODUCT = """
+INSERT INTO catalogue.product (
+    id, name, revision, state, content_id, final_base, type_id, collection, mission, platform, instrument,
+    product_type, level, timeliness, sensing_start, sensing_stop, available_at, t0_raw, t0_inputs, visibility,
+    packaging, footprint, footprint_quality, attributes, problems, lineage, name_grams)
+VALUES ($1, $2, $3, 'described', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+        $21, $22, $23, $24, $25, $26)
+ON CONFLICT (id) DO UPDATE SET
+    state = 'described', content_id = excluded.content_id, final_base = excluded.final_base,
+    type_id = excluded.type_id, collection = excluded.collection, mission = excluded.mission,
+    platform = excluded.platform, instrument = excluded.instrument, product_type = excluded.product_type,
+    level = excluded.level, timeliness = excluded.timeliness, sensing_start = excluded.sensing_start,
+    sensing_stop = excluded.sensing_stop, available_at = excluded.available_at, t0_raw = excluded.t0_raw,
+    t0_inputs = excluded.t0_inputs, visibility = excluded.visibility, packaging = excluded.packaging,
+    footprint = excluded.footprint, footprint_quality = excluded.footprint_quality,
+    attributes = excluded.attributes, problems = excluded.problems, lineage = excluded.lineage,
+    described_at = clock_timestamp(), packaged_at = NULL, package_layout = NULL, package_name = NULL,
+    package_size = NULL, package_md5 = NULL, package_blake3 = NULL
+"""
+
+_SET_PACKAGED = """
+WITH packaged AS (
+    UPDATE catalogue.product
+       SET state = 'packaged', packaged_at = clock_timestamp(), package_layout = $4, package_name = $5,
+           package_size = $6, package_md5 = $7, package_blake3 = $8
+     WHERE id = $1 AND content_id = $2 AND state IN ('described', 'packaged')
+    RETURNING content_id
+)
+UPDATE catalogue.content c SET base = $3 FROM packaged WHERE c.id = packaged.content_id RETURNING c.id
+"""
+
+
+async def arrive(connection: asyncpg.Connection, arrival: Arrival, *, priority: int) -> int:
+    """Record a product whose bytes lie verified under `arrival.base`; returns the content's id.
+
+    Announces `product.arrived`. Raises HostileInput when the name cannot be a product's.
+    """
+    check_name(arrival.name)
+    files = sorted(arrival.files, key=lambda entry: entry.path)
+    content_id: int = await connection.fetchval(
+        _ARRIVE,
+        arrival.name,
+        arrival.base,
+        arrival.source,
+        arrival.mission,
+        arrival.on_change,
+        arrival.completeness,
+        arrival.available_at,
+        arrival.t0_raw,
+        arrival.origin_size_bytes,
+        arrival.origin_checksums,
+        sum(entry.size_bytes for entry in files),
+        content_digest(files),
+        arrival.found_at,
+        [entry.path for entry in files],
+        [entry.is_folder for entry in files],
+        [entry.size_bytes for entry in files],
+        [entry.crc32 for entry in files],
+        [entry.md5 for entry in files],
+        [entry.blake3 for entry in files],
+    )
+    await emit(
+        connection, steps.PRODUCT_ARRIVED, key=arrival.name, payload={"content_id": content_id}, priority=priority
+    )
+    return content_id
+
+
+async def describe(
+    connection: asyncpg.Connection,
+    content: Content,
+    recognised: Recognised,
+    description: Description,
+    *,
+    timeliness: str,
+    priority: int,
+) -> Described:
+    """Enter a described content: a new product, other bytes of an unpublished one, or a revision of a published one.
+
+    Announces `product.described` unless nothing changed. Raises InvalidProduct where a published product came with
+    other bytes and its inbox says `on_change = "park"`.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", content.name)
+    await connection.fetchval("SELECT 1 FROM catalogue.product WHERE name = $1 AND current FOR UPDATE", content.name)
+    current = await fetch_current(connection, content.name)
+    if current is not None:
+        if current.content_id == content.id:
+            if current.state == "described":
+                await _announce_described(connection, content, current.id, priority)
+            return Described(current.id, "unchanged")
+        if await _same_bytes(connection, current, content):
+            await _discard(connection, content.id)
+            return Described(current.id, "duplicate")
+    revision, outcome = _revision_for(current, content)
+    if outcome == "replaced" and current is not None:
+        await _discard(connection, current.content_id)
+    if outcome == "revision":
+        await connection.execute("UPDATE catalogue.product SET current = false WHERE name = $1", content.name)
+    identity = product_id(content.name, revision)
+    base = _final_base(storage_base(recognised, description.sensing_start), revision, outcome, content.id)
+    kind = recognised.type
+    await connection.execute(
+        _INSERT_PRODUCT,
+        identity,
+        content.name,
+        revision,
+        content.id,
+        base,
+        kind.id,
+        kind.collection,
+        kind.mission,
+        recognised.platform,
+        kind.instrument,
+        recognised.product_type,
+        kind.level,
+        timeliness,
+        description.sensing_start,
+        description.sensing_stop,
+        content.available_at,
+        content.t0_raw,
+        content.t0_raw,
+        kind.visibility,
+        kind.packaging,
+        description.footprint,
+        description.footprint_quality,
+        description.attributes,
+        list(description.problems),
+        _lineage(content),
+        name_grams(content.name),
+    )
+    await _enter_footprint(connection, identity, description.footprint)
+    await _announce_described(connection, content, identity, priority)
+    return Described(identity, outcome)
+
+
+async def set_packaged(
+    connection: asyncpg.Connection,
+    product_id: UUID,
+    content_id: int,
+    *,
+    base: str,
+    layout: int,
+    package_name: str,
+    size_bytes: int,
+    md5: bytes,
+    blake3: bytes,
+) -> bool:
+    """Make a package's layout, size and checksums final, and say where the files lie.
+
+    Returns False where other content took its place or it is published already: the caller drops its work.
+    """
+    changed = await connection.fetchval(
+        _SET_PACKAGED, product_id, content_id, base, layout, package_name, size_bytes, md5, blake3
+    )
+    return changed is not None
+
+
+async def publish(connection: asyncpg.Connection, product_id: UUID, content_id: int) -> Published | None:
+    """Make a packaged product visible; the last statement of the publishing transaction (it takes the feed's lock).
+
+    Returns None where other content took its place or it is published already.
+    """
+    row = await connection.fetchrow("SELECT * FROM catalogue.publish($1, $2)", product_id, content_id)
+    return Published(**row) if row else None
+
+
+def _revision_for(current: Product | None, content: Content) -> tuple[int, str]:
+    if current is None:
+        return 1, "new"
+    if current.published_at is None:
+        return current.revision, "replaced"
+    if content.on_change != "revise":
+        raise InvalidProduct(
+            f"is published, and {content.source} now offers other bytes under the same name",
+            subject=content.name,
+            advice="compare both; to publish the new bytes as a revision set the inbox's on_change to 'revise' and "
+            "restart this step, else delete it",
+        )
+    return current.revision + 1, "revision"
+
+
+def _final_base(base: str, revision: int, outcome: str, content_id: int) -> str:
+    # No two contents ever share a final place: a stale worker cannot touch its successor's bytes.
+    if outcome == "replaced":
+        return f"{base}/r{revision}c{content_id}"
+    return base if revision == 1 else f"{base}/r{revision}"
+
+
+def _lineage(content: Content) -> dict[str, Any]:
+    return {"content": content.id, "source": content.source, "attempt": content.base.rpartition("/")[2]}
+
+
+async def _same_bytes(connection: asyncpg.Connection, current: Product, content: Content) -> bool:
+    digest = await connection.fetchval("SELECT digest FROM catalogue.content WHERE id = $1", current.content_id)
+    return bool(digest == content.digest)
+
+
+async def _discard(connection: asyncpg.Connection, content_id: int) -> None:
+    name = await connection.fetchval(
+        "UPDATE catalogue.content SET discarded_at = clock_timestamp() WHERE id = $1 AND discarded_at IS NULL"
+        " RETURNING name",
+        content_id,
+    )
+    if name is not None:
+        payload = {"content_id": content_id}
+        await enqueue(connection, DISCARD, key=f"{name}#{content_id}", payload=payload, priority=steps.PRIORITY_BACKLOG)
+
+
+async def _enter_footprint(connection: asyncpg.Connection, identity: UUID, footprint: dict[str, Any] | None) -> None:
+    await connection.execute("DELETE FROM catalogue.footprint_part WHERE product_id = $1", identity)
+    if footprint is None:
+        return
+    await connection.execute(
+        "INSERT INTO catalogue.footprint_part (product_id, part) SELECT $1, part::polygon FROM unnest($2::text[]) part",
+        identity,
+        ["(" + ",".join(f"({lon!r},{lat!r})" for lon, lat in ring) + ")" for ring in footprints.parts(footprint)],
+    )
+
+
+async def _announce_described(connection: asyncpg.Connection, content: Content, identity: UUID, priority: int) -> None:
+    await emit(
+        connection,
+        steps.PRODUCT_DESCRIBED,
+        key=content.name,
+        payload={"product_id": str(identity), "content_id": content.id},
+        priority=priority,
+    )
+
+
+__all__ = ["DISCARD", "arrive", "describe", "publish", "set_packaged"]

@@ -1,0 +1,116 @@
+"""The catalogue's steps: describe what arrived, and delete the bytes of what was replaced."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+import asyncpg
+import structlog
+
+from refsys.catalogue import commands, store
+from refsys.catalogue.completeness import check
+from refsys.catalogue.extract import describe_files, manifest_members
+from refsys.catalogue.model import Content
+from refsys.core import steps
+from refsys.core.errors import HostileInput, Permanent, Transient
+from refsys.core.products import Description, FileEntry
+from refsys.infra.storage import Storage
+from refsys.infra.work import Attempt, Stage
+from refsys.missions import Recognised, TypeRegistry
+
+log = structlog.get_logger(__name__)
+
+#: Largest metadata file read for a description, in bytes; real ones stay below 20 MB.
+METADATA_LIMIT = 64 * 2**20
+
+
+def stages(pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
+    """The stages that the catalogue runs."""
+    return [
+        Stage(name="catalogue.describe", handle=partial(_describe, pool=pool, storage=storage, types=types)),
+        Stage(name=commands.DISCARD, handle=partial(_discard, pool=pool, storage=storage)),
+    ]
+
+
+async def _describe(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> None:
+    """In: {content_id}. Effect: a product in the catalogue. Due next: `product.described`."""
+    content_id = int(attempt.payload["content_id"])
+    async with pool.acquire() as connection:
+        content = await store.fetch_content(connection, content_id)
+        if content is None:
+            raise Permanent(f"content {content_id} is not in the catalogue", subject=attempt.key)
+        files = await store.files_of(connection, content_id)
+    if content.discarded_at is not None:
+        log.info("describe.obsolete", product=content.name, content=content_id)
+        return
+    recognised = types.recognise(content.name)
+    description = await asyncio.to_thread(examine, recognised, storage, content, files)
+    timeliness = str(description.attributes.get("timeliness", ""))
+    priority = steps.priority(product_type=recognised.product_type, timeliness=timeliness)
+    async with attempt.commit() as connection:
+        described = await commands.describe(
+            connection, content, recognised, description, timeliness=timeliness, priority=priority
+        )
+    log.info(
+        "describe.done",
+        product=content.name,
+        product_type=recognised.product_type,
+        outcome=described.outcome,
+        problems=len(description.problems),
+    )
+
+
+def examine(recognised: Recognised, storage: Storage, content: Content, files: Sequence[FileEntry]) -> Description:
+    """Read a product's metadata and compare its files with its manifest (blocking).
+
+    Raises InvalidProduct or HostileInput where the product is useless or dangerous; with the content's
+    completeness `record`, files that lack are among the description's problems.
+    """
+    sizes = {entry.path: entry.size_bytes for entry in files if not entry.is_folder}
+
+    def read(path: str) -> bytes:
+        if sizes.get(path, 0) > METADATA_LIMIT:
+            raise HostileInput(
+                f"its metadata file {path} has {sizes[path]} bytes, more than {METADATA_LIMIT}",
+                subject=content.name,
+                advice="look at the file; if it is sound, report its type to the developers",
+            )
+        return storage.read(f"{content.base}/{path}")
+
+    description = describe_files(recognised, read, files)
+    lacking = check(manifest_members(recognised, read), files, content.completeness)
+    if not lacking:
+        return description
+    return Description(
+        sensing_start=description.sensing_start,
+        sensing_stop=description.sensing_stop,
+        footprint=description.footprint,
+        footprint_quality=description.footprint_quality,
+        attributes=description.attributes,
+        problems=(*description.problems, *lacking),
+    )
+
+
+async def _discard(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) -> None:
+    """In: {content_id}. Effect: the bytes of a discarded content are gone from storage."""
+    async with pool.acquire() as connection:
+        content = await store.fetch_content(connection, int(attempt.payload["content_id"]))
+        if content is None or content.discarded_at is None:
+            return
+        files = await store.files_of(connection, content.id)
+        busy = await connection.fetchval("SELECT count(*) FROM catalogue.product WHERE content_id = $1", content.id)
+    if busy:
+        raise Transient("is still used by a product", subject=f"content {content.id} of {content.name}")
+    paths = [f"{content.base}/{entry.path}" for entry in files]
+    await asyncio.to_thread(_delete, storage, content, paths)
+    log.info("discard.done", product=content.name, content=content.id, files=len(paths))
+
+
+def _delete(storage: Storage, content: Content, paths: list[str]) -> None:
+    if content.base.startswith("attempts/"):
+        storage.delete_prefix(f"{content.base}/")
+    else:
+        storage.delete(paths)
+        storage.delete_prefix(f"{content.base}/{content.name}/")

@@ -1,0 +1,63 @@
+"""The catalogue's SQL for reading; what changes products is in `commands`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from refsys.catalogue.model import CONTENT_COLUMNS, PRODUCT_COLUMNS, Content, Product
+from refsys.core.products import FileEntry
+
+_SELECT_PRODUCT = f"SELECT {', '.join(PRODUCT_COLUMNS)} FROM catalogue.product"  # noqa: S608 - our own column names
+_SELECT_CONTENT = f"SELECT {', '.join(CONTENT_COLUMNS)} FROM catalogue.content"  # noqa: S608 - our own column names
+
+
+def product_from(row: Mapping[str, Any]) -> Product:
+    """Make a Product of a row with (at least) PRODUCT_COLUMNS."""
+    values = {column: row[column] for column in PRODUCT_COLUMNS}
+    values["problems"] = tuple(values["problems"])
+    return Product(**values)
+
+
+async def fetch_product(connection: asyncpg.Connection, product_id: UUID) -> Product | None:
+    """Any revision, by id."""
+    row = await connection.fetchrow(f"{_SELECT_PRODUCT} WHERE id = $1", product_id)
+    return product_from(row) if row else None
+
+
+async def fetch_current(connection: asyncpg.Connection, name: str) -> Product | None:
+    """The newest revision of a name."""
+    row = await connection.fetchrow(f"{_SELECT_PRODUCT} WHERE name = $1 AND current", name)
+    return product_from(row) if row else None
+
+
+async def fetch_revisions(connection: asyncpg.Connection, name: str) -> list[Product]:
+    """All revisions of a name, newest first."""
+    rows = await connection.fetch(f"{_SELECT_PRODUCT} WHERE name = $1 ORDER BY revision DESC", name)
+    return [product_from(row) for row in rows]
+
+
+async def fetch_content(connection: asyncpg.Connection, content_id: int) -> Content | None:
+    """One version of a product's bytes."""
+    row = await connection.fetchrow(f"{_SELECT_CONTENT} WHERE id = $1", content_id)
+    return Content(**row) if row else None
+
+
+async def files_of(connection: asyncpg.Connection, content_id: int) -> list[FileEntry]:
+    """The file table of a content, in its order."""
+    rows = await connection.fetch(
+        "SELECT path, size, crc32, md5, blake3, is_folder FROM catalogue.file WHERE content_id = $1 ORDER BY ordinal",
+        content_id,
+    )
+    return [FileEntry(*row) for row in rows]
+
+
+async def used_bases(connection: asyncpg.Connection, bases: list[str]) -> set[str]:
+    """Which of these storage prefixes are the place of a content that was not discarded."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT base FROM catalogue.content WHERE base = ANY($1) AND discarded_at IS NULL", bases
+    )
+    return {row["base"] for row in rows}
