@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from refsys.core.errors import ConfigurationError
+from refsys.core.times import parse_instant
+from refsys.infra.layers import load_layers
+
+PREFIX: Final = "REFSYS_"
+#: Variables with our prefix that are not settings: the settings file, and where real products lie for the tests.
+NOT_SETTINGS: Final = frozenset({"REFSYS_CONFIG", "REFSYS_SHARED"})
 
 
 class Section(BaseModel):
@@ -21,6 +33,12 @@ class S3Settings(Section):
     secret_access_key: SecretStr = Field(SecretStr(""), description="secret key")
     allow_http: bool = Field(False, description="accept an endpoint without TLS")
 
+    @model_validator(mode="after")
+    def _key_is_whole(self) -> Self:
+        if bool(self.access_key_id) != bool(self.secret_access_key.get_secret_value()):
+            raise ValueError("access_key_id and secret_access_key come together or not at all")
+        return self
+
 
 class HttpSettings(Section):
     """The HTTP application."""
@@ -29,6 +47,14 @@ class HttpSettings(Section):
     port: int = Field(0, ge=0, le=65535, description="port; 0 = a free one, chosen once and kept in the state folder")
     processes: int = Field(2, ge=1, le=64, description="API processes that share the port")
     public_url: str = Field("", description="URL under which users reach the service; empty = http://host:port")
+
+
+class LogSettings(Section):
+    """Structured logs; `refsys up` keeps one file per process in the state folder."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
+    rotate_bytes: int = Field(16 * 2**20, ge=2**16, description="size at which a log file is put aside")
+    keep: int = Field(4, ge=0, le=100, description="files put aside that are kept")
 
 
 class WorkSettings(Section):
@@ -40,6 +66,13 @@ class WorkSettings(Section):
     lease_s: float = Field(30.0, gt=0, description="seconds without a sign of life after which a step is taken over")
     backoff_s: float = Field(2.0, gt=0, description="first pause before another attempt; doubles, with jitter")
     backoff_limit_s: float = Field(600.0, gt=0, description="longest pause before another attempt")
+    stop_s: float = Field(20.0, gt=0, description="seconds that processes get to finish or give back at a stop")
+
+    @model_validator(mode="after")
+    def _backoff_grows(self) -> Self:
+        if self.backoff_limit_s < self.backoff_s:
+            raise ValueError(f"backoff_limit_s ({self.backoff_limit_s}) is less than backoff_s ({self.backoff_s})")
+        return self
 
 
 class FetchSettings(Section):
@@ -52,6 +85,14 @@ class FetchSettings(Section):
     read_timeout_s: float = Field(60.0, gt=0, description="seconds of silence after which a connection counts as cut")
     pause_below_free: float = Field(0.15, ge=0, lt=1, description="share of free storage below which fetching pauses")
     resume_above_free: float = Field(0.20, ge=0, lt=1, description="share of free storage above which it resumes")
+
+    @model_validator(mode="after")
+    def _resumes_above(self) -> Self:
+        if self.resume_above_free < self.pause_below_free:
+            raise ValueError(
+                f"resume_above_free ({self.resume_above_free}) is less than pause_below_free ({self.pause_below_free})"
+            )
+        return self
 
 
 class AuthSettings(Section):
@@ -66,6 +107,14 @@ class AuthSettings(Section):
     token_header: Literal["Authorization", "OAUTH2-ACCESS-TOKEN"] = Field(
         "Authorization", description="header that carries the token"
     )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.kind != "none" and not self.user:
+            raise ValueError(f"kind {self.kind} needs user and password")
+        if self.kind == "oauth2" and not self.token_url:
+            raise ValueError("kind oauth2 needs token_url")
+        return self
 
 
 class InboxSettings(Section):
@@ -93,6 +142,27 @@ class InboxSettings(Section):
     auth: AuthSettings = Field(default_factory=AuthSettings, description="how the station wants to be asked")
     verify_tls: bool = Field(True, description="verify the station's certificate")
 
+    @field_validator("match", "ignore")
+    @classmethod
+    def _is_pattern(cls, text: str) -> str:
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from error
+        return text
+
+    @field_validator("since")
+    @classmethod
+    def _is_instant(cls, text: str) -> str:
+        parse_instant(text)
+        return text
+
+    @model_validator(mode="after")
+    def _is_reachable(self) -> Self:
+        if self.type == "prip" and not re.match(r"https?://[^/]", self.url):
+            raise ValueError(f"url of a prip inbox begins with http:// or https://, not {self.url!r}")
+        return self
+
 
 class Settings(Section):
     """Everything that can be set."""
@@ -107,6 +177,57 @@ class Settings(Section):
     type_tables: tuple[Path, ...] = Field((), description="folders with more product type tables (YAML)")
     s3: S3Settings = Field(default_factory=S3Settings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
     work: WorkSettings = Field(default_factory=WorkSettings)
     fetch: FetchSettings = Field(default_factory=FetchSettings)
-    inbox: tuple[InboxSettings, ...] = Field((), description="inboxes")
+    inbox: tuple[InboxSettings, ...] = ()
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if text and not text.startswith(("postgresql://", "postgres://")):
+            raise ValueError("begins with postgresql://")
+        return url
+
+    @field_validator("storage_url")
+    @classmethod
+    def _is_storage(cls, url: str) -> str:
+        if url and not re.match(r"s3://[^/]{3,}|file:///", url):
+            raise ValueError("is s3://bucket[/prefix] or file:///folder")
+        return url
+
+    @model_validator(mode="after")
+    def _inboxes_differ(self) -> Self:
+        seen: set[str] = set()
+        for inbox in self.inbox:
+            if inbox.id in seen:
+                raise ValueError(f"two inboxes have the id {inbox.id}; it is the key of an inbox's memory")
+            seen.add(inbox.id)
+        return self
+
+
+def load_settings(
+    config: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings from flags (dotted name → value), environment and file; `state_dir` is made absolute.
+
+    Without `config` the file is the one that REFSYS_CONFIG names, if any. Raises one ConfigurationError that lists
+    everything wrong and where it was said.
+    """
+    environ = os.environ if environ is None else environ
+    if config is None and environ.get("REFSYS_CONFIG"):
+        config = Path(environ["REFSYS_CONFIG"])
+    variables = {name: text for name, text in environ.items() if name not in NOT_SETTINGS}
+    settings = load_layers(Settings, config, overrides or {}, variables, PREFIX)
+    return settings.model_copy(update={"state_dir": settings.state_dir.absolute()})
+
+
+def settings_from_json(text: bytes) -> Settings:
+    """What `settings_text.to_json` wrote, as a process of ours gets it from its supervisor."""
+    try:
+        return Settings.model_validate(orjson.loads(text))
+    except ValueError as error:
+        raise ConfigurationError(f"the supervisor's settings cannot be read: {error}") from error
