@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
+from refsys.infra.postgres import MIGRATED_PACKAGES
 
-#: Packages with migrations, in the order of their floors.
-MIGRATED_PACKAGES: Final = ("refsys.infra", "refsys.catalogue", "refsys.ingestion", "refsys.distribution")
+__all__ = ["MIGRATED_PACKAGES"]

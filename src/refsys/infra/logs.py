@@ -1,0 +1,125 @@
+"""Structured logs: readable on a terminal, else one JSON object per line (ICD COPRS-ICD-ADST-001048444).
+
+    {"header": {"type": "LOG", "timestamp": "…Z", "level": "INFO", "file": "refsys.infra.work"},
+     "message": {"content": "fetch.done"}, "custom": {"process_string": "worker-1", "size_bytes_long": 1024}}
+
+Keys of `custom` end in their type (trace ICD, custom-key grammar); a list of one is written as its member.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from datetime import datetime
+from typing import Any, Final, TextIO
+
+import orjson
+import structlog
+
+from refsys.core.times import format_instant
+
+CONTENT_LIMIT: Final = 10_000
+STRING_LIMIT: Final = 256
+_LEVELS = {"warn": "WARNING", "exception": "ERROR", "critical": "FATAL", "notset": "DEBUG"}
+_QUIET = ("asyncio", "httpx", "httpcore", "uvicorn.access", "aiohttp.access")
+
+
+def configure_logs(*, level: str = "info", process: str = "", stream: TextIO | None = None) -> None:
+    """Send structlog's and the libraries' records to `stream` (stderr); once per process, at its start."""
+    stream = stream or sys.stderr
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+    ]
+    if stream.isatty():
+        rendering: list[Any] = [
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(pad_event_to=24),
+        ]
+    else:
+        rendering = [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.format_exc_info]
+        rendering.append(IcdRenderer(process))
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    logging.basicConfig(level=number, handlers=[handler], force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+class IcdRenderer:
+    """The last processor: one line of JSON. `process` says which of our processes it is."""
+
+    def __init__(self, process: str = "") -> None:
+        self._process = {"process_string": process} if process else {}
+
+    def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+        level = str(event.pop("level", "info"))
+        content = [str(event.pop("event", ""))]
+        header = {
+            "type": "LOG",
+            "timestamp": _microseconds(str(event.pop("timestamp", ""))),
+            "level": _LEVELS.get(level, level.upper()),
+            "file": str(event.pop("logger", ""))[:STRING_LIMIT],
+        }
+        trace = event.pop("exception", None)
+        content += [f"{key}={value}" for key, value in event.items() if isinstance(value, str) and len(value) > 256]
+        content += [str(trace)] if trace else []
+        line = {
+            "header": header,
+            "message": {"content": " ".join(content)[:CONTENT_LIMIT]},
+            "custom": self._process | custom_keys(event),
+        }
+        return orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
+
+
+def custom_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"size": 1}` → `{"size_long": 1}`; None is left out."""
+    return dict(_custom(key, value) for key, value in values.items() if value is not None and not key.startswith("_"))
+
+
+def _custom(key: str, value: Any) -> tuple[str, Any]:
+    if isinstance(value, Mapping):
+        return f"{key}_object", custom_keys({str(name): member for name, member in value.items()})
+    if isinstance(value, list | tuple | set | frozenset):
+        members = list(value)
+        if len(members) == 1:
+            return _custom(key, members[0])
+        suffix, _ = _typed(members[0]) if members else ("string", None)
+        same = all(_typed(member)[0] == suffix for member in members)
+        return f"{key}_{suffix if same else 'string'}s", [
+            _typed(m)[1] if same else str(m)[:STRING_LIMIT] for m in members
+        ]
+    suffix, plain = _typed(value)
+    return f"{key}_{suffix}", plain
+
+
+def _typed(value: Any) -> tuple[str, Any]:
+    if isinstance(value, bool):
+        return "boolean", value
+    if isinstance(value, int):
+        return "long", value
+    if isinstance(value, float):
+        return "double", value
+    if isinstance(value, datetime):
+        return "date", format_instant(value)
+    return "string", str(value)[:STRING_LIMIT]
+
+
+def _microseconds(timestamp: str) -> str:
+    """ISO 8601 with exactly six digits of fraction, as the ICD wants."""
+    head, _, fraction = timestamp.removesuffix("Z").partition(".")
+    return f"{head}.{fraction.ljust(6, '0')[:6]}Z"
