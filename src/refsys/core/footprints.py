@@ -1,0 +1,300 @@
+"""Footprints: GeoJSON geometries that are valid by RFC 7946 and mean what the satellite saw.
+
+Input rings are closed or open lists of (longitude, latitude) in degrees, in either winding; every edge takes the
+short way round the globe. From them `polygon` makes a Polygon or MultiPolygon with closed rings, exteriors
+counter-clockwise, no repeated points, longitudes in [-180, 180], split at the antimeridian (RFC 7946 3.1.9), and with
+the pole as vertices where the ring goes round it. Between the two sides of a ring the smaller one is meant: no
+product sees half the globe, so a ring round one pole or both needs no convention of winding. What crosses itself is
+repaired, what has no area becomes a line or a point; `Footprint.quality` says so.
+
+`bbox` follows RFC 7946 5.2 (west > east across the antimeridian), `parts` cuts a geometry for an index of polygons.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+Point = tuple[float, float]
+Geometry = dict[str, Any]
+
+#: Longest side of a part for the index, in degrees.
+PART_SIZE = 10.0
+
+# Areas below this are rounding, not ground: 1e-9 square degrees are about 12 square metres.
+_NO_AREA = 1e-9
+# Half the width given to points and lines in the index, in degrees (0.1 m).
+_HAIR = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """A GeoJSON geometry or None; `quality` is empty where the input was sound, else what was done to it."""
+
+    geometry: Geometry | None
+    quality: str = ""
+
+
+def polygon(points: Sequence[Point]) -> Footprint:
+    """The area that a ring of (longitude, latitude) bounds.
+
+    Raises ValueError where a coordinate is no position on Earth or there is no point at all.
+    """
+    ring = _distinct(points)
+    if len(ring) < 3:
+        return Footprint(line(ring).geometry, "the ring has no area; kept as a line or point")
+    path = _unroll_ring(ring)
+    turns = round((path[-1][0] - path[0][0]) / 360.0)
+    area = _area(path)
+    if turns:
+        path = _close_over_pole(ring, turns, area)
+    shape = shapely.Polygon(path)
+    quality = ""
+    if not shape.is_valid:
+        shape, quality = shapely.make_valid(shape, method="structure"), "the ring crosses itself; repaired"
+    shape = _wrap(shape)
+    if turns == 0 and abs(area) > 2 * math.pi:
+        shape = shapely.box(-180, -90, 180, 90).difference(shape)
+    rings = [_rings(piece) for piece in _polygons(shape)]
+    if not rings:
+        return Footprint(line(_first_visits(ring)).geometry, "the ring has no area; kept as a line")
+    if len(rings) == 1:
+        return Footprint({"type": "Polygon", "coordinates": rings[0]}, quality)
+    return Footprint({"type": "MultiPolygon", "coordinates": rings}, quality)
+
+
+def line(points: Sequence[Point]) -> Footprint:
+    """The track through (longitude, latitude) positions, each step the short way; all equal: a Point."""
+    stops = _distinct(points, ring=False)
+    if not stops:
+        raise ValueError("has no point")
+    if len(stops) == 1:
+        return Footprint({"type": "Point", "coordinates": list(stops[0])})
+    pieces = list(_lines(_wrap(shapely.LineString(_unroll(stops)))))
+    if len(pieces) == 1:
+        return Footprint({"type": "LineString", "coordinates": pieces[0]})
+    return Footprint({"type": "MultiLineString", "coordinates": pieces})
+
+
+def bbox(geometry: Geometry) -> tuple[float, float, float, float]:
+    """West, south, east, north; west > east where the geometry crosses the antimeridian (RFC 7946 5.2)."""
+    spans: list[tuple[float, float]] = []
+    latitudes: list[float] = []
+    for part in _coordinate_lists(geometry):
+        longitudes = [lon for lon, _ in part]
+        latitudes.extend(lat for _, lat in part)
+        spans.append((min(longitudes), max(longitudes)))
+    south, north = min(latitudes), max(latitudes)
+    merged: list[list[float]] = []
+    for west, east in sorted(spans):
+        if merged and west <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], east)
+        else:
+            merged.append([west, east])
+    if len(merged) == 1:
+        return merged[0][0], south, merged[0][1], north
+    # the box leaves out the widest gap, wherever on the circle it lies
+    gaps = [(after[0] - before[1], index + 1) for index, (before, after) in enumerate(pairwise(merged))]
+    gaps.append((merged[0][0] + 360 - merged[-1][1], 0))
+    _, first = max(gaps)
+    return merged[first][0], south, merged[first - 1][1], north
+
+
+def parts(geometry: Geometry) -> list[list[Point]]:
+    """Rings of at most PART_SIZE degrees that together cover the geometry, without the repeated last point.
+
+    Made for a spatial index on polygons: holes are covered (the recheck subtracts them), lines and points become
+    polygons as thin as a hair.
+    """
+    shape = shapely.geometry.shape(geometry)
+    rings: list[list[Point]] = []
+    for piece in shapely.get_parts(shape):
+        if piece.geom_type == "Polygon":
+            rings.extend(_cut(piece))
+        else:
+            coordinates = list(piece.coords)
+            for start, stop in zip(coordinates, coordinates[1:] or coordinates, strict=False):
+                rings.extend(_hairs(start, stop))
+    return rings
+
+
+def area_sr(geometry: Geometry) -> float:
+    """Solid angle of a geometry's polygons in steradians (the whole globe: 4 pi); lines and points: 0."""
+    if geometry["type"] not in ("Polygon", "MultiPolygon"):
+        return 0.0
+    polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    return sum(abs(_area(rings[0])) - sum(abs(_area(hole)) for hole in rings[1:]) for rings in polygons)
+
+
+def _distinct(points: Sequence[Point], *, ring: bool = True) -> list[Point]:
+    """Checked positions without repetitions, for a ring also without the repeated first."""
+    kept: list[Point] = []
+    for lon, lat in points:
+        if not (-360.0 <= lon <= 360.0 and -90.000001 <= lat <= 90.000001):
+            raise ValueError(f"has the position longitude {lon}, latitude {lat}, which is not on Earth")
+        position = (lon if -180.0 <= lon <= 180.0 else math.remainder(lon, 360.0), max(-90.0, min(90.0, lat)))
+        if not kept or not _same(position, kept[-1]):
+            kept.append(position)
+    while ring and len(kept) > 1 and _same(kept[0], kept[-1]):
+        kept.pop()
+    return kept
+
+
+def _same(one: Point, other: Point) -> bool:
+    if one[1] != other[1]:
+        return False
+    return one[0] == other[0] or abs(one[0] - other[0]) == 360.0 or abs(one[1]) == 90.0
+
+
+def _first_visits(ring: Sequence[Point]) -> list[Point]:
+    """The way out of a ring that goes out and comes back over the same points."""
+    return list(dict.fromkeys(ring))
+
+
+def _unroll_ring(ring: Sequence[Point]) -> list[Point]:
+    path = _along_poles(ring)
+    return _unroll([*path, path[0]])
+
+
+def _along_poles(ring: Sequence[Point]) -> list[Point]:
+    """At a pole every longitude is the same point: arrive on the one before, leave on the one after."""
+    if all(abs(lat) != 90.0 for _, lat in ring):
+        return list(ring)
+    path: list[Point] = []
+    for index, (lon, lat) in enumerate(ring):
+        if abs(lat) == 90.0:
+            path += [(ring[index - 1][0], lat), (ring[(index + 1) % len(ring)][0], lat)]
+        else:
+            path.append((lon, lat))
+    return path
+
+
+def _unroll(points: Sequence[Point]) -> list[Point]:
+    """The points with continuous longitudes: whole turns are added so that every step is the short way."""
+    path: list[Point] = []
+    before = points[0][0]
+    for lon, lat in points:
+        before = lon + 360.0 * round((before - lon) / 360.0)
+        path.append((before, lat))
+    return path
+
+
+def _area(path: Sequence[Sequence[float]]) -> float:
+    """Signed solid angle between an unrolled path and the equator, edges straight in longitude and latitude."""
+    total = 0.0
+    for (lon1, lat1), (lon2, lat2) in pairwise(path):
+        phi1, phi2 = math.radians(lat1), math.radians(lat2)
+        if abs(phi2 - phi1) < 1e-9:
+            mean = math.sin((phi1 + phi2) / 2)
+        else:
+            mean = (math.cos(phi1) - math.cos(phi2)) / (phi2 - phi1)
+        total += math.radians(lon2 - lon1) * mean
+    return total
+
+
+def _close_over_pole(ring: Sequence[Point], turns: int, area: float) -> list[Point]:
+    """The unrolled path of a ring round a pole, closed along that pole.
+
+    The ring starts at the vertex next to the pole: the way from there to the pole meets no other edge.
+    """
+    north = abs(turns) * 2 * math.pi - math.copysign(1, turns) * area
+    pole = 90.0 if north <= abs(turns) * 2 * math.pi else -90.0
+    first = max(range(len(ring)), key=lambda index: ring[index][1] * pole)
+    path = _unroll_ring([*ring[first:], *ring[:first]])
+    return [*path, (path[-1][0], pole), (path[0][0], pole)]
+
+
+def _wrap(shape: BaseGeometry) -> BaseGeometry:
+    """Bring a shape with continuous longitudes into [-180, 180], cut at the antimeridian."""
+    west, _, east, _ = shape.bounds
+    lowest, highest = math.floor((west + 180) / 360), math.ceil((east - 180) / 360)
+    if lowest == highest == 0:
+        return shape
+    pieces: list[BaseGeometry] = []
+    for turn in range(lowest, highest + 1):
+        window = shapely.box(-180 + 360 * turn, -90, 180 + 360 * turn, 90)
+        piece = shape.intersection(window)
+        pieces.append(shapely.transform(piece, lambda xy, turn=turn: (xy - (360.0 * turn, 0.0)).round(10)))
+    return pieces[0] if len(pieces) == 1 else shapely.union_all(pieces)
+
+
+def _polygons(shape: BaseGeometry) -> Iterator[shapely.Polygon]:
+    for piece in _flat(shape):
+        if piece.geom_type == "Polygon" and piece.area > _NO_AREA:
+            yield piece
+
+
+def _lines(shape: BaseGeometry) -> Iterator[list[list[float]]]:
+    for piece in _flat(shape):
+        if piece.geom_type == "LineString" and piece.length > 0:
+            yield [[lon, lat] for lon, lat in piece.coords]
+
+
+def _flat(shape: BaseGeometry) -> Iterator[BaseGeometry]:
+    for piece in shapely.get_parts(shape):
+        if piece.geom_type.startswith(("Multi", "Geometry")):
+            yield from _flat(piece)
+        else:
+            yield piece
+
+
+def _rings(shape: shapely.Polygon) -> list[list[list[float]]]:
+    oriented = shapely.geometry.polygon.orient(shape, 1.0)
+    return [[[lon, lat] for lon, lat in ring.coords] for ring in (oriented.exterior, *oriented.interiors)]
+
+
+def _coordinate_lists(geometry: Geometry) -> Iterable[Sequence[Sequence[float]]]:
+    coordinates = geometry["coordinates"]
+    match geometry["type"]:
+        case "Point":
+            return [[coordinates]]
+        case "LineString":
+            return [coordinates]
+        case "MultiLineString":
+            return list(coordinates)
+        case "Polygon":
+            return [coordinates[0]]
+        case "MultiPolygon":
+            return [rings[0] for rings in coordinates]
+        case other:
+            raise ValueError(f"is a {other}, not a footprint")
+
+
+def _cut(shape: shapely.Polygon) -> Iterator[list[Point]]:
+    west, south, east, north = shape.bounds
+    width, height = east - west, north - south
+    if max(width, height) <= PART_SIZE:
+        yield [(lon, lat) for lon, lat in shape.exterior.coords[:-1]]
+        return
+    if width >= height:
+        middle = (west + east) / 2
+        halves = shapely.box(west, south, middle, north), shapely.box(middle, south, east, north)
+    else:
+        middle = (south + north) / 2
+        halves = shapely.box(west, south, east, middle), shapely.box(west, middle, east, north)
+    for half in halves:
+        for piece in _flat(shape.intersection(half)):
+            if piece.geom_type == "Polygon" and not piece.is_empty:
+                yield from _cut(piece)
+
+
+def _hairs(start: Sequence[float], stop: Sequence[float]) -> Iterator[list[Point]]:
+    (x1, y1), (x2, y2) = start, stop
+    count = max(1, math.ceil(max(abs(x2 - x1), abs(y2 - y1)) / PART_SIZE))
+    length = math.hypot(x2 - x1, y2 - y1)
+    dx, dy = (_HAIR * (x2 - x1) / length, _HAIR * (y2 - y1) / length) if length else (_HAIR, 0.0)
+    for index in range(count):
+        ax, ay = x1 + (x2 - x1) * index / count, y1 + (y2 - y1) * index / count
+        bx, by = x1 + (x2 - x1) * (index + 1) / count, y1 + (y2 - y1) * (index + 1) / count
+        yield [
+            (ax - dx + dy, ay - dy - dx),
+            (bx + dx + dy, by + dy - dx),
+            (bx + dx - dy, by + dy + dx),
+            (ax - dx - dy, ay - dy + dx),
+        ]

@@ -1,0 +1,247 @@
+"""From rows to product types: everything that one row says about another, about attributes and functions is checked."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Mapping, Sequence
+
+from refsys.infra.xmlpath import compile_path
+from refsys.missions.footprint_rules import RULES
+from refsys.missions.functions import DERIVED, VALUES
+from refsys.missions.model import (
+    AttributeDefinition,
+    AttributeRule,
+    Document,
+    FootprintRule,
+    ProductType,
+    RelativeOrbit,
+    Source,
+)
+from refsys.missions.rows import RuleRow, Rules, TypeRow
+from refsys.missions.tables import Location, TableFile, nearest, table_error
+
+_COLLECTIONS = {"S1": "SENTINEL-1", "S2": "SENTINEL-2", "S3": "SENTINEL-3"}
+_PIECE = re.compile(r"%\{([a-z0-9-]+)\}")
+_JSON_TYPES = {"String": str, "DateTimeOffset": str, "Integer": int, "Double": (int, float), "Boolean": bool}
+
+Sets = Mapping[str, tuple[TableFile, Rules]]
+
+
+def build_types(
+    user: Sequence[TableFile], packaged: Sequence[TableFile]
+) -> tuple[list[ProductType], dict[str, AttributeDefinition]]:
+    """The types and attributes of all tables; a user's row takes the place of the packaged row of its name.
+
+    Raises ConfigurationError that names file, row and column of everything wrong.
+    """
+    problems: list[str] = []
+    attributes: dict[str, AttributeDefinition] = {}
+    sets: dict[str, tuple[TableFile, Rules]] = {}
+    patterns: dict[str, str] = {}
+    types: dict[str, ProductType] = {}
+    for group in (packaged, user):
+        for file in group:
+            for name, row in file.table.attributes.items():
+                separator = row.separator if row.many else ""
+                attributes[name] = AttributeDefinition(name, row.type, row.about, row.many, separator)
+            patterns.update(file.table.patterns)
+            sets.update((name, (file, rules)) for name, rules in file.table.rules.items())
+    for group in (user, packaged):
+        replaced = set(types)
+        for file in group:
+            for index, kind in enumerate(file.table.types):
+                if kind.id in replaced:
+                    continue
+                if kind.id in types:
+                    problems.append(f"{file.where(('types', index, 'id'))}: another row has the id {kind.id!r}")
+                    continue
+                built = _RowBuilder(file, index, kind, attributes, patterns, sets, problems).build()
+                if built is not None:
+                    types[kind.id] = built
+    if problems:
+        raise table_error(list(dict.fromkeys(problems)))
+    return list(types.values()), attributes
+
+
+class _RowBuilder:
+    """Builds one row; what is wrong goes into `problems`."""
+
+    def __init__(
+        self,
+        file: TableFile,
+        index: int,
+        row: TypeRow,
+        attributes: Mapping[str, AttributeDefinition],
+        patterns: Mapping[str, str],
+        sets: Sets,
+        problems: list[str],
+    ) -> None:
+        self._file, self._row = file, row
+        self._place: Location = ("types", index)
+        self._attributes, self._patterns, self._sets, self._problems = attributes, patterns, sets, problems
+        self._anchors: dict[str, list[str]] = {name: [] for name in row.documents}
+        self._groups: tuple[str, ...] = ()
+
+    def build(self) -> ProductType | None:
+        row, before = self._row, len(self._problems)
+        try:
+            pattern = re.compile(_PIECE.sub(self._piece, row.name))
+        except re.error as error:
+            self._wrong(("name",), f"not a regular expression: {error}")
+            return None
+        self._groups = tuple(pattern.groupindex)
+        rules = self._rules()
+        footprint = self._footprint()
+        self._check_templates()
+        self._check_documents()
+        for index, name in enumerate(row.derive):
+            self._known(("derive", index), name, DERIVED, "function")
+        for index, name in enumerate(row.sensing):
+            self._known(("sensing", index), name, {rule.attribute.name for rule in rules}, "attribute of this row")
+        if len(self._problems) > before:
+            return None
+        orbit = row.relative_orbit
+        return ProductType(
+            id=row.id,
+            about=row.about,
+            name=pattern,
+            product_type=row.product_type,
+            mission=row.mission,
+            collection=_COLLECTIONS[row.mission],
+            instrument=row.instrument,
+            level=row.level,
+            documents=tuple(
+                Document(name, document.pattern, document.required, tuple(dict.fromkeys(self._anchors[name])))
+                for name, document in row.documents.items()
+            ),
+            manifest=row.documents[row.manifest].pattern if row.manifest else None,
+            attributes=tuple(rules),
+            derive=tuple(row.derive),
+            sensing=(row.sensing[0], row.sensing[1]),
+            open_ended=row.open_ended,
+            footprint=footprint,
+            relative_orbit=RelativeOrbit(orbit.cycle, orbit.offsets) if orbit else None,
+            packaging=row.packaging,
+            visibility=row.visibility,
+            key_segments=tuple(row.storage),
+        )
+
+    def _piece(self, match: re.Match[str]) -> str:
+        if not self._known(("name",), match[1], self._patterns, "pattern"):
+            return ""
+        return self._patterns[match[1]]
+
+    def _rules(self) -> list[AttributeRule]:
+        """The rules of the sets in `use`, each overridden by a later set, all by the row's own."""
+        merged: dict[str, tuple[TableFile, Location, RuleRow]] = {}
+        for index, name in enumerate(self._row.use):
+            if self._known(("use", index), name, self._sets, "set of rules"):
+                file, rules = self._sets[name]
+                merged |= {key: (file, ("rules", name, key), rule) for key, rule in rules.items()}
+        own = (*self._place, "attributes")
+        merged |= {key: (self._file, (*own, key), rule) for key, rule in self._row.attributes.items()}
+        return [rule for key, (file, place, row) in merged.items() if (rule := self._rule(key, file, place, row))]
+
+    def _rule(self, key: str, file: TableFile, place: Location, row: RuleRow) -> AttributeRule | None:
+        definition = self._attributes.get(key)
+        if definition is None:
+            self._problems.append(
+                f"{file.where(place)}: unknown attribute {key!r}{nearest(key, list(self._attributes))}"
+            )
+            return None
+        if row.function:
+            self._known(("function",), row.function, VALUES, "function", file=file, place=place)
+        if row.group:
+            self._known(("group",), row.group, self._groups, "group of the name", file=file, place=place)
+        if isinstance(row.value, str):
+            self._check_template(row.value, file, (*place, "value"))
+        elif row.value is not None and not isinstance(row.value, _JSON_TYPES[definition.type]):
+            self._problems.append(f"{file.where((*place, 'value'))}: {row.value!r} is not a value of {definition.type}")
+        if not (row.read or row.group or row.value is not None):
+            self._problems.append(f"{file.where(place)}: says nothing: needs `read`, `group` or `value`")
+        return AttributeRule(
+            attribute=definition,
+            read=self._sources(row.read, file, (*place, "read")),
+            function=row.function,
+            translate=row.translate,
+            group=row.group,
+            value=row.value,
+            upper=row.upper,
+            expected=row.expected,
+        )
+
+    def _sources(self, texts: Sequence[str], file: TableFile, place: Location) -> tuple[Source, ...]:
+        sources: list[Source] = []
+        for text in texts:
+            document, slashes, path = text.partition("//")
+            if document not in self._anchors:
+                hint = nearest(document, list(self._anchors)) if self._anchors else "; it has none"
+                self._problems.append(
+                    f"{file.where(place)}: {document!r} is not a document of row {self._row.id!r}{hint}"
+                )
+                continue
+            try:
+                compiled = compile_path(slashes + path)
+            except ValueError as error:
+                self._problems.append(f"{file.where(place)}: {error}")
+                continue
+            self._anchors[document].append(compiled.anchor.name)
+            sources.append(Source(document, compiled))
+        return tuple(sources)
+
+    def _footprint(self) -> FootprintRule | None:
+        row = self._row.footprint
+        if row is None:
+            return None
+        self._known(("footprint", "rule"), row.rule, RULES, "footprint rule")
+        place = (*self._place, "footprint", "read")
+        return FootprintRule(row.rule, self._sources(row.read, self._file, place), row.expected)
+
+    def _check_templates(self) -> None:
+        self._check_template(self._row.product_type, self._file, (*self._place, "product_type"))
+        for index, segment in enumerate(self._row.storage):
+            place = (*self._place, "storage", index)
+            self._check_template(segment, self._file, place, also=("product_type",))
+
+    def _check_template(self, text: str, file: TableFile, place: Location, *, also: Sequence[str] = ()) -> None:
+        known = [*self._groups, *also]
+        try:
+            names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+        except ValueError as error:
+            self._problems.append(f"{file.where(place)}: {text!r} is not a template: {error}")
+            return
+        for name in names:
+            if name not in known:
+                self._problems.append(f"{file.where(place)}: unknown group {name!r}{nearest(name, known)}")
+
+    def _check_documents(self) -> None:
+        row = self._row
+        patterns = [document.pattern for document in row.documents.values()]
+        if row.packaging == "bare" and any(patterns):
+            self._wrong(
+                ("documents",), "a product that is one file (packaging: bare) is its only document: its pattern is ''"
+            )
+        if row.manifest is not None and row.manifest not in row.documents:
+            self._wrong(
+                ("manifest",), f"{row.manifest!r} is not a document{nearest(row.manifest, list(row.documents))}"
+            )
+
+    def _known(
+        self,
+        columns: Location,
+        name: str,
+        known: Mapping[str, object] | Sequence[str] | set[str],
+        what: str,
+        *,
+        file: TableFile | None = None,
+        place: Location | None = None,
+    ) -> bool:
+        if name in known:
+            return True
+        where = (file or self._file).where((*(place or self._place), *columns))
+        self._problems.append(f"{where}: unknown {what} {name!r}{nearest(name, list(known))}")
+        return False
+
+    def _wrong(self, columns: Location, message: str) -> None:
+        self._problems.append(f"{self._file.where((*self._place, *columns))}: {message}")

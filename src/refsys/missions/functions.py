@@ -1,0 +1,88 @@
+"""Rules that cannot be a row: named functions that the tables refer to.
+
+VALUES turn the texts read for one attribute into its text (or texts); a blank result counts as not given.
+DERIVED compute attributes from the others of a product; they see what was read and return what they add.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from refsys.core.times import parse_instant
+
+Derive = Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, Any]]
+
+#: Length and overlap of Sentinel-1 slices in seconds, by mode (spec/catalogue 6.3); modes without slices are absent.
+_SLICES_S = {"EW": (60.0, 8.2), "IW": (25.0, 7.4), "SM": (25.0, 7.7)}
+
+
+def nominal_if_passed(texts: Sequence[str]) -> list[str]:
+    """S2 quality checks: NOMINAL where every one PASSED, else DEGRADED."""
+    return ["NOMINAL" if all(text == "PASSED" for text in texts) else "DEGRADED"]
+
+
+def nominal_if_complete(texts: Sequence[str]) -> list[str]:
+    """S2 inventories: NOMINAL where Quality_Info is 100, else DEGRADED."""
+    try:
+        return ["NOMINAL" if float(texts[0]) == 100.0 else "DEGRADED"]
+    except ValueError:
+        return []
+
+
+def last_letter(texts: Sequence[str]) -> list[str]:
+    """The satellite's letter of `Sentinel-1A`, `SENTINEL 1A`, `2A` or `S2A`; nothing where there is none."""
+    last = texts[0][-1].upper()
+    return [last] if last.isalpha() else []
+
+
+def letter(texts: Sequence[str]) -> list[str]:
+    """The text where it is one letter: generic auxiliaries carry a digit or a blank instead of a satellite."""
+    return [texts[0]] if len(texts[0]) == 1 and texts[0].isalpha() else []
+
+
+def each_word(texts: Sequence[str]) -> list[str]:
+    """Every word once, in order."""
+    return list(dict.fromkeys(word for text in texts for word in text.split()))
+
+
+def each_once(texts: Sequence[str]) -> list[str]:
+    """Every text once, in order."""
+    return list(dict.fromkeys(texts))
+
+
+def slice_count(attributes: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    """Sentinel-1 A, C and N products cover a whole datatake: how many slices that is (spec/catalogue 6.3).
+
+    Adds totalSlices where the manifest gives none and the mode has slices.
+    """
+    mode = fields.get("mode", "")
+    # all stripmap beams are cut alike; wave mode is not cut
+    length_s, overlap_s = _SLICES_S.get("SM" if mode[:1] == "S" else mode, (0.0, 0.0))
+    if mode == "WV" and "totalSlices" not in attributes:
+        return {"totalSlices": 1}
+    start, stop = attributes.get("beginningDateTime"), attributes.get("endingDateTime")
+    if "totalSlices" in attributes or not length_s or start is None or stop is None:
+        return {}
+    duration_s = (parse_instant(stop) - parse_instant(start)).total_seconds()
+    return {"totalSlices": count_slices(duration_s, length_s=length_s, overlap_s=overlap_s)}
+
+
+def count_slices(duration_s: float, *, length_s: float, overlap_s: float) -> int:
+    """Slices in `duration_s` seconds; a rest shorter than the overlap belongs to the slice before it."""
+    slices = (duration_s - overlap_s) / length_s
+    rest_s = (slices - math.floor(slices)) * length_s
+    return max(1, math.floor(slices) if rest_s < overlap_s else math.ceil(slices))
+
+
+VALUES: dict[str, Callable[[Sequence[str]], list[str]]] = {
+    "nominal_if_passed": nominal_if_passed,
+    "nominal_if_complete": nominal_if_complete,
+    "last_letter": last_letter,
+    "letter": letter,
+    "each_word": each_word,
+    "each_once": each_once,
+}
+
+DERIVED: dict[str, Derive] = {"slice_count": slice_count}

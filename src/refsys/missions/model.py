@@ -1,0 +1,140 @@
+"""What a product type is: one row of a table under `missions/`, and how a name becomes one (architecture 6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from refsys.infra.xmlpath import XmlPath
+
+ValueType = Literal["String", "Integer", "Double", "DateTimeOffset", "Boolean"]
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeDefinition:
+    """An attribute that products can have: one name and one type everywhere.
+
+    `type` is its OData type. `many`: its value is a list; where a dialect wants text, the items are joined with
+    `separator`. Values are plain JSON, instants are text written by `core.times.format_instant`.
+    """
+
+    name: str
+    type: ValueType
+    about: str
+    many: bool = False
+    separator: str = ""
+
+    def text(self, value: Any) -> Any:
+        """The value as one OData value: lists joined, everything else unchanged."""
+        return self.separator.join(str(item) for item in value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A metadata file of a product. `pattern` is relative to the product (`*` stays within one folder level);
+    empty where the product is one file, which is the document. `anchors` are the elements that the type's rules start
+    from in it (infra.xmlpath)."""
+
+    name: str
+    pattern: str
+    required: bool
+    anchors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value is read: a path in one of the type's documents."""
+
+    document: str
+    path: XmlPath
+
+    def __str__(self) -> str:
+        return f"{self.document}{self.path.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeRule:
+    """How one attribute of a type gets its value.
+
+    Tried in this order, blanks passed over: what `read` finds (the first source that has a value; with `many` all its
+    values), through `function` (missions.functions.VALUES) and `translate`; the name's group `group`; the constant
+    `value`. `upper` writes text in upper case. Where both the document and the name have a value they are compared,
+    and a difference becomes a problem of the product, never a rejection. `expected`: its absence is a problem.
+    """
+
+    attribute: AttributeDefinition
+    read: tuple[Source, ...] = ()
+    function: str = ""
+    translate: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    value: Scalar | None = None
+    upper: bool = False
+    expected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FootprintRule:
+    """Where a footprint is read, and the named rule (missions.footprint_rules.RULES) that makes its geometry."""
+
+    rule: str
+    read: tuple[Source, ...]
+    expected: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeOrbit:
+    """Cross-check ((absolute - offset) mod cycle) + 1 = relative, for the platforms whose offset is known."""
+
+    cycle: int
+    offsets: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductType:
+    """A row: everything the system knows about one kind of product.
+
+    `product_type`, `key_segments` and constants are templates over the name's groups (`{mode}_{kind}`).
+    `sensing` names the attributes that are the product's start and stop; for auxiliaries that is the validity, and
+    `open_ended` means that a stop which is not given is FOREVER. `manifest` is the pattern of the file that lists the
+    members, None where there is none. `derive` names functions (missions.functions.DERIVED) that compute attributes
+    from others.
+    """
+
+    id: str
+    about: str
+    name: re.Pattern[str]
+    product_type: str
+    mission: str
+    collection: str
+    instrument: str
+    level: str
+    documents: tuple[Document, ...]
+    manifest: str | None
+    attributes: tuple[AttributeRule, ...]
+    derive: tuple[str, ...]
+    sensing: tuple[str, str]
+    open_ended: bool
+    footprint: FootprintRule | None
+    relative_orbit: RelativeOrbit | None
+    packaging: Literal["zip", "bare"]
+    visibility: Literal["internal", "role", "public"]
+    key_segments: tuple[str, ...]
+
+    @property
+    def package_suffix(self) -> str:
+        """What a package's name adds to the product's."""
+        return ".zip" if self.packaging == "zip" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A name and the type it has. `fields` are the name's groups; `platform` is A, B, … or empty (mission-wide)."""
+
+    type: ProductType
+    name: str
+    fields: Mapping[str, str]
+    product_type: str
+    platform: str

@@ -1,0 +1,89 @@
+"""The product types in force: tables read, checked whole, and asked what a name is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from importlib import resources
+from operator import itemgetter
+from pathlib import Path
+from types import MappingProxyType
+
+from refsys.core.errors import ConfigurationError, UnknownProduct
+from refsys.core.products import check_name
+from refsys.missions.building import build_types
+from refsys.missions.model import AttributeDefinition, ProductType, Recognised
+from refsys.missions.tables import TableFile, read_table
+
+
+class TypeRegistry:
+    """The types in force. `types` by id, `attributes` by name."""
+
+    def __init__(self, types: Sequence[ProductType], attributes: Mapping[str, AttributeDefinition]) -> None:
+        self.types: Mapping[str, ProductType] = MappingProxyType({kind.id: kind for kind in types})
+        self.attributes: Mapping[str, AttributeDefinition] = MappingProxyType(dict(attributes))
+
+    def recognise(self, name: str) -> Recognised:
+        """The type that a product's canonical name has.
+
+        Raises HostileInput where it cannot be a name at all, UnknownProduct where no type's pattern matches.
+        """
+        check_name(name)
+        for found in self.matching(name):
+            return found
+        raise UnknownProduct(
+            "no product type has such a name",
+            subject=name,
+            advice="add a row for it to a table of `type_tables`, or ignore it by the inbox's `ignore` pattern",
+        )
+
+    def matching(self, name: str) -> Iterator[Recognised]:
+        """Every type whose pattern matches; sound tables give one at most."""
+        for kind in self.types.values():
+            match = kind.name.fullmatch(name)
+            if match is not None:
+                fields = match.groupdict(default="")
+                platform = fields.get("satellite", "").strip("_")
+                yield Recognised(kind, name, fields, kind.product_type.format_map(fields), platform)
+
+
+def load_types(extra: Sequence[Path] = ()) -> TypeRegistry:
+    """Read and check the tables of the package and those of the user (files, or folders of `*.yaml`).
+
+    A user's row replaces the packaged row of the same id, and is asked before the others. Raises ConfigurationError
+    that names file, row and column of everything wrong.
+    """
+    return TypeRegistry(*build_types(_user_files(extra), _packaged_files()))
+
+
+def storage_base(recognised: Recognised, sensing_start: datetime | None) -> str:
+    """The published key's prefix: mission/instrument/product type/YYYY/MM/DD, as the hub's S3Path has it."""
+    values = {**recognised.fields, "product_type": recognised.product_type}
+    segments = [segment.format_map(values) for segment in recognised.type.key_segments]
+    if sensing_start is not None:
+        segments.append(sensing_start.strftime("%Y/%m/%d"))
+    return "/".join(segments)
+
+
+def _packaged_files() -> list[TableFile]:
+    root = resources.files("refsys.missions")
+    tables = [("attributes.yaml", root / "attributes.yaml")]
+    for folder in root.iterdir():
+        if folder.is_dir():
+            tables += [(f"{folder.name}/{f.name}", f) for f in folder.iterdir() if f.name.endswith(".yaml")]
+    return [read_table(f"missions/{name}", file.read_text("utf-8")) for name, file in sorted(tables, key=itemgetter(0))]
+
+
+def _user_files(extra: Sequence[Path]) -> list[TableFile]:
+    files: list[TableFile] = []
+    for path in extra:
+        try:
+            found = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
+            files += [read_table(str(file), file.read_text("utf-8")) for file in found]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"cannot be read: {error}", subject=str(path), advice="see `type_tables`"
+            ) from error
+        if not found:
+            raise ConfigurationError("holds no *.yaml file", subject=str(path), advice="see `type_tables`")
+    return files

@@ -1,0 +1,101 @@
+"""The columns of the tables: what a YAML file under `missions/` may say (architecture 6).
+
+    attributes: {NAME: {type: …, about: …}}         attributes that products can have, one name everywhere
+    patterns: {NAME: regular expression}             pieces of name patterns, written %{NAME} in them
+    rules: {SET: {ATTRIBUTE: rule}}                  sets of rules that rows share
+    types: [row, …]                                  the product types
+
+A rule is a source (`manifest//platform/number`: a document of the row, then a path in it), a list of sources, or the
+columns of `RuleRow`. Unknown columns are errors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from refsys.missions.model import ValueType
+
+
+class Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _as_rule(value: Any) -> Any:
+    return {"read": value} if isinstance(value, str | list) else value
+
+
+def _as_document(value: Any) -> Any:
+    return {"pattern": value} if isinstance(value, str) else value
+
+
+class AttributeRow(Row):
+    type: ValueType
+    about: str
+    many: bool = False
+    separator: str = " "
+
+
+class RuleRow(Row):
+    """How an attribute gets its value; the columns are those of model.AttributeRule."""
+
+    read: Annotated[list[str], BeforeValidator(_as_list)] = Field(default_factory=list)
+    function: str = ""
+    translate: dict[str, str] = Field(default_factory=dict)
+    group: str = ""
+    value: str | int | float | bool | None = None
+    upper: bool = False
+    expected: bool = False
+
+
+class FootprintRow(Row):
+    rule: str
+    read: Annotated[list[str], BeforeValidator(_as_list)]
+    expected: bool = True
+
+
+class RelativeOrbitRow(Row):
+    cycle: Annotated[int, Field(gt=0)]
+    offsets: dict[str, int]
+
+
+class DocumentRow(Row):
+    pattern: str
+    required: bool = True
+
+
+Rules = dict[str, Annotated[RuleRow, BeforeValidator(_as_rule)]]
+
+
+class TypeRow(Row):
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    about: str
+    name: str
+    product_type: str
+    mission: Literal["S1", "S2", "S3"]
+    instrument: str
+    level: str
+    documents: dict[str, Annotated[DocumentRow, BeforeValidator(_as_document)]] = Field(default_factory=dict)
+    manifest: str | None = None
+    use: list[str] = Field(default_factory=list)
+    attributes: Rules = Field(default_factory=dict)
+    derive: list[str] = Field(default_factory=list)
+    sensing: Annotated[list[str], Field(min_length=2, max_length=2)] = ["beginningDateTime", "endingDateTime"]
+    open_ended: bool = False
+    footprint: FootprintRow | None = None
+    relative_orbit: RelativeOrbitRow | None = None
+    packaging: Literal["zip", "bare"] = "zip"
+    visibility: Literal["internal", "role", "public"] = "public"
+    storage: list[str]
+
+
+class Table(Row):
+    attributes: dict[str, AttributeRow] = Field(default_factory=dict)
+    patterns: dict[str, str] = Field(default_factory=dict)
+    rules: dict[str, Rules] = Field(default_factory=dict)
+    types: list[TypeRow] = Field(default_factory=list)
