@@ -23,7 +23,13 @@ from refsys.missions.tables import Location, TableFile, nearest, table_error
 
 _COLLECTIONS = {"S1": "SENTINEL-1", "S2": "SENTINEL-2", "S3": "SENTINEL-3"}
 _PIECE = re.compile(r"%\{([a-z0-9-]+)\}")
-_JSON_TYPES = {"String": str, "DateTimeOffset": str, "Integer": int, "Double": (int, float), "Boolean": bool}
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "String": (str,),
+    "DateTimeOffset": (str,),
+    "Integer": (int,),
+    "Double": (int, float),
+    "Boolean": (bool,),
+}
 
 Sets = Mapping[str, tuple[TableFile, Rules]]
 

@@ -1,7 +1,8 @@
 """Named footprint rules: how each format writes where a product lies, made into a geometry (spec/catalogue 6.1).
 
 A rule takes the texts found in the metadata, in document order, and returns a Footprint. All formats write latitude
-before longitude. Raises ValueError where the texts cannot be what the format says (the number of points above all).
+before longitude. Raises WrongCount where there are not the points that the format says, ValueError where the texts
+are no positions.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ import math
 from collections.abc import Callable, Sequence
 
 from refsys.core.footprints import Footprint, Point, line, polygon
+
+
+class WrongCount(ValueError):
+    """The format requires another number of points: what was sent is not a footprint of this type."""
 
 
 def corners(texts: Sequence[str]) -> Footprint:
@@ -21,7 +26,7 @@ def track(texts: Sequence[str]) -> Footprint:
     """Sentinel-1 wave, RF and test products of level 0: the nadir positions at start and stop."""
     points = _pairs(texts[0])
     if len(points) != 2:
-        raise ValueError(f"has {len(points)} points where 2 (start and stop) are required")
+        raise WrongCount(f"has {len(points)} points where 2 (start and stop) are required")
     return line(points)
 
 
@@ -37,7 +42,7 @@ def vignettes(texts: Sequence[str]) -> Footprint:
     The vignettes alternate between a near and a far swath; the corners of the quadrilateral are one corner each of
     the first and last vignette of both swaths (spec/catalogue 6.1).
     """
-    frames = [_corners([text]) for text in texts]
+    frames = [_corners(text) for text in texts]
     first, count = frames[0], len(frames)
     if count == 1:
         return polygon(first)
@@ -63,7 +68,7 @@ def positions(texts: Sequence[str]) -> Footprint:
         raise ValueError(f"has {len(numbers)} numbers where pairs of latitude and longitude are required")
     points = [(numbers[i + 1], numbers[i]) for i in range(0, len(numbers), size)]
     if len(points) < 4:
-        raise ValueError(f"has {len(points)} points where a closed ring of at least 4 is required")
+        raise WrongCount(f"has {len(points)} points where a closed ring of at least 4 is required")
     return polygon(points)
 
 
@@ -82,11 +87,11 @@ RULES: dict[str, Callable[[Sequence[str]], Footprint]] = {
 }
 
 
-def _corners(texts: Sequence[str]) -> list[Point]:
-    points = _pairs(texts[0])
+def _corners(text: str) -> list[Point]:
+    points = _pairs(text)
     closed = len(points) == 5 and points[0] == points[-1]
     if not closed and len(points) != 4:
-        raise ValueError(f"has {len(points)} points where 4, or 5 with the first repeated, are required")
+        raise WrongCount(f"has {len(points)} points where 4, or 5 with the first repeated, are required")
     return points[:4]
 
 

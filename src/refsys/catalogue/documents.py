@@ -1,0 +1,80 @@
+"""The metadata files of one product: found by pattern, parsed once, searched in one walk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from lxml import etree
+
+from refsys.core.errors import InvalidProduct
+from refsys.core.products import FileEntry
+from refsys.infra import xml
+from refsys.infra.xmlpath import Anchors
+from refsys.missions import Document, Recognised
+from refsys.missions.model import Source
+
+Read = Callable[[str], bytes]
+
+
+class Documents:
+    """The documents of a product, by the names that its type's row gives them.
+
+    Raises InvalidProduct at once where a required one is missing; HostileInput or InvalidProduct when one that is
+    not sound is first looked into.
+    """
+
+    def __init__(self, recognised: Recognised, read: Read, files: Sequence[FileEntry]) -> None:
+        self._read = read
+        self._documents = {document.name: document for document in recognised.type.documents}
+        self._paths = {document.name: _find(document, recognised, files) for document in recognised.type.documents}
+        self._roots: dict[str, etree._Element] = {}
+        self._anchors: dict[str, Anchors] = {}
+
+    def texts(self, source: Source) -> list[str]:
+        """Every value at a source that is not blank; none where the document is absent."""
+        anchors = self._anchors.get(source.document)
+        if anchors is None:
+            root = self.root(source.document)
+            if root is None:
+                return []
+            anchors = self._anchors[source.document] = Anchors(root, self._documents[source.document].anchors)
+        return list(source.path.values(anchors))
+
+    def root(self, name: str) -> etree._Element | None:
+        """The root of a document, None where it is absent."""
+        path = self._paths.get(name, "")
+        if not path:
+            return None
+        root = self._roots.get(name)
+        if root is None:
+            root = self._roots[name] = xml.parse(self._read(path), subject=path)
+        return root
+
+
+def _find(document: Document, recognised: Recognised, files: Sequence[FileEntry]) -> str:
+    """The path of a document in the file table, empty where it is absent and may be."""
+    if not document.pattern:
+        return recognised.name
+    path = f"{recognised.name}/{document.pattern}"
+    if "*" in path:
+        pattern = glob_pattern(path)
+        found = sorted(entry.path for entry in files if not entry.is_folder and pattern.fullmatch(entry.path))
+    else:
+        found = [entry.path for entry in files if entry.path == path]
+    if found:
+        return found[0]
+    if document.required:
+        raise InvalidProduct(
+            f"has no {document.pattern}, which describes a {recognised.type.id} product ({len(files)} files came)",
+            subject=recognised.name,
+            advice="compare it with the station's; fetch it again, or ask the station to publish it complete",
+        )
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def glob_pattern(text: str) -> re.Pattern[str]:
+    """`*` is anything within one folder level."""
+    return re.compile("[^/]*".join(re.escape(piece) for piece in text.split("*")))
