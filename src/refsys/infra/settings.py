@@ -66,6 +66,9 @@ class WorkSettings(Section):
     lease_s: float = Field(30.0, gt=0, description="seconds without a sign of life after which a step is taken over")
     backoff_s: float = Field(2.0, gt=0, description="first pause before another attempt; doubles, with jitter")
     backoff_limit_s: float = Field(600.0, gt=0, description="longest pause before another attempt")
+    keep_days: float = Field(
+        30.0, gt=0, description="days that finished steps and events are kept; `refsys replay` reaches back as far"
+    )
     stop_s: float = Field(20.0, gt=0, description="seconds that processes get to finish or give back at a stop")
 
     @model_validator(mode="after")
