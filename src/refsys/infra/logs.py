@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 import orjson
@@ -25,8 +26,13 @@ _LEVELS = {"warn": "WARNING", "exception": "ERROR", "critical": "FATAL", "notset
 _QUIET = ("asyncio", "httpx", "httpcore", "uvicorn.access", "aiohttp.access")
 
 
-def configure_logs(*, level: str = "info", process: str = "", stream: TextIO | None = None) -> None:
-    """Send structlog's and the libraries' records to `stream` (stderr); once per process, at its start."""
+def configure_logs(
+    *, level: str = "info", process: str = "", stream: TextIO | None = None, file: Path | None = None
+) -> None:
+    """Send structlog's and the libraries' records to `stream` (stderr), and to `file`; once, at a process's start.
+
+    The file's folder has to exist when the first record comes.
+    """
     stream = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
@@ -34,22 +40,21 @@ def configure_logs(*, level: str = "info", process: str = "", stream: TextIO | N
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
     ]
-    if stream.isatty():
-        rendering: list[Any] = [
-            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-            structlog.dev.ConsoleRenderer(pad_event_to=24),
-        ]
-    else:
-        rendering = [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.format_exc_info]
-        rendering.append(IcdRenderer(process))
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
-        )
-    )
-    logging.basicConfig(level=number, handlers=[handler], force=True)
+    as_json = [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        IcdRenderer(process),
+    ]
+    readable = [
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(pad_event_to=24),
+    ]
+    handlers: list[logging.Handler] = [
+        _handler(logging.StreamHandler(stream), shared, readable if stream.isatty() else as_json)
+    ]
+    if file is not None:
+        handlers.append(_handler(logging.FileHandler(file, delay=True, encoding="utf-8"), shared, as_json))
+    logging.basicConfig(level=number, handlers=handlers, force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     structlog.configure(
@@ -58,6 +63,16 @@ def configure_logs(*, level: str = "info", process: str = "", stream: TextIO | N
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _handler(handler: logging.Handler, shared: list[Any], rendering: list[Any]) -> logging.Handler:
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    return handler
 
 
 class IcdRenderer:

@@ -28,6 +28,7 @@ import structlog
 
 from refsys.core.errors import ConfigurationError, RefsysError
 from refsys.runtime import leash
+from refsys.runtime.logfiles import tail
 from refsys.runtime.pginstall import Account, Installation, choose_account, find_installation
 
 log = structlog.get_logger(__name__)
@@ -77,28 +78,50 @@ class EmbeddedPostgres:
         if not durable:
             self._options |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
         self._durable = durable
+        self._account: Account
+        self._installation: Installation
+        self._socket_folder: Path
 
     @property
     def dsn(self) -> str:
         return dsn_of(self.folder)
 
     def start(self, timeout_s: float = 300.0) -> str:
-        """Settle what an earlier start left, initialise if new, start, await readiness; returns the dsn.
+        """Prepare, launch, await readiness; returns the dsn. Raises what `prepare` and `is_ready` raise."""
+        self.prepare()
+        self.launch()
+        deadline = time.monotonic() + timeout_s
+        while not self.is_ready():
+            if time.monotonic() > deadline:
+                self.stop()
+                raise RefsysError(
+                    f"PostgreSQL is not ready after {timeout_s:.0f} s:\n{tail(self.log_file)}", subject=str(self.data)
+                )
+            time.sleep(_POLL_S)
+        return self.dsn
 
-        Raises ConfigurationError (another major version, no user to run as) or RefsysError with the log's end.
+    def prepare(self) -> None:
+        """Settle what an earlier start left; make the cluster if it is new (seconds; any thread).
+
+        Raises ConfigurationError (another major version, no user to run as), RefsysError with what initdb said.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        account = choose_account(self.data.stat().st_uid if self.data.is_dir() else None)
-        installation = find_installation(account)
-        if self.data.is_dir():
-            _check_version(self.data, installation)
+        exists = self.data.is_dir()
+        self._account = choose_account(self.data.stat().st_uid if exists else None)
+        self._installation = find_installation(self._account)
+        if exists:
+            _check_version(self.data, self._installation)
             self.settle()
         else:
-            self._initialise(account, installation)
-        socket_folder = _make_socket_folder(self.folder, account)
+            self._initialise(self._account, self._installation)
+        self._socket_folder = _make_socket_folder(self.folder, self._account)
+
+    def launch(self) -> None:
+        """Start the server (at once). It gets a fast shutdown from the kernel when the calling thread ends."""
+        account, program = self._account, str(self._installation.bin / "postgres")
+        settings = self._options | {"unix_socket_directories": str(self._socket_folder)}
         with _reachable(self.data, account) as (data, descriptors), self.log_file.open("ab") as output:
-            settings = self._options | {"unix_socket_directories": str(socket_folder)}
-            words = [str(installation.bin / "postgres"), "-D", data]
+            words = [program, "-D", data]
             for name, value in settings.items():
                 words += ["-c", f"{name}={value}"]
             self.process = subprocess.Popen(
@@ -111,16 +134,28 @@ class EmbeddedPostgres:
                 env=_environment(),
                 cwd="/",
             )
-        self._await_ready(self.process, timeout_s)
-        log.info("postgres.ready", version=installation.version, user=account.name, pid=self.process.pid)
-        return self.dsn
+
+    def is_ready(self) -> bool:
+        """Readiness as pg_ctl sees it: the eighth line of postmaster.pid (utils/pidfile.h, PM_STATUS_READY).
+
+        Raises RefsysError with the log's end where the server ended instead.
+        """
+        assert self.process is not None, "launch() comes first"
+        if self.process.poll() is not None:
+            raise RefsysError(f"PostgreSQL did not start:\n{tail(self.log_file)}", subject=str(self.data))
+        try:
+            lines = (self.data / "postmaster.pid").read_text("utf-8").splitlines()
+        except OSError:
+            return False
+        if len(lines) < 8 or lines[7].strip() != "ready" or lines[0].strip() != str(self.process.pid):
+            return False
+        log.info("postgres.ready", version=self._installation.version, user=self._account.name, pid=self.process.pid)
+        return True
 
     def stop(self, timeout_s: float = 60.0) -> None:
         """Fast shutdown (sessions are ended, everything is written); harder after `timeout_s`."""
-        process, self.process = self.process, None
-        if process is not None:
-            _end(psutil.Process(process.pid) if process.poll() is None else None, timeout_s)
-            process.wait()
+        if self.process is not None:
+            _end(self.process, timeout_s)
         _remove_socket_folder(self.folder)
 
     def settle(self, timeout_s: float = 60.0) -> None:
@@ -134,7 +169,9 @@ class EmbeddedPostgres:
         if left:
             log.warning("postgres.left_over", pids=[process.pid for process in left])
             postmaster = _pid_in(pid_file)
-            _end(next((process for process in left if process.pid == postmaster), None), timeout_s)
+            for process in left:
+                if process.pid == postmaster:
+                    _end(process, timeout_s)
             _gone, alive = psutil.wait_procs(processes_of(self.data), timeout=10)
             for process in alive:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -171,23 +208,6 @@ class EmbeddedPostgres:
         new.rename(self.data)
         _sync_folder(self.folder)
 
-    def _await_ready(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
-        """Readiness as pg_ctl sees it: the eighth line of postmaster.pid (utils/pidfile.h, PM_STATUS_READY)."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            if process.poll() is not None:
-                raise RefsysError(f"PostgreSQL did not start:\n{_tail(self.log_file)}", subject=str(self.data))
-            with contextlib.suppress(OSError):
-                lines = (self.data / "postmaster.pid").read_text("utf-8").splitlines()
-                if len(lines) >= 8 and lines[7].strip() == "ready" and lines[0].strip() == str(process.pid):
-                    return
-            if time.monotonic() > deadline:
-                self.stop()
-                raise RefsysError(
-                    f"PostgreSQL is not ready after {timeout_s:.0f} s:\n{_tail(self.log_file)}", subject=str(self.data)
-                )
-            time.sleep(_POLL_S)
-
 
 def dsn_of(folder: Path) -> str:
     """Address of the server that runs on this folder. Raises RefsysError where none does."""
@@ -211,14 +231,12 @@ def processes_of(data: Path) -> list[psutil.Process]:
     return found
 
 
-def _end(process: psutil.Process | None, timeout_s: float) -> None:
-    """PostgreSQL's three ways to go: fast, immediate, killed (server documentation, 18.5)."""
-    if process is None:
-        return
+def _end(process: subprocess.Popen[bytes] | psutil.Process, timeout_s: float) -> None:
+    """PostgreSQL's three ways to go: fast, immediate, killed (server documentation, "Shutting Down the Server")."""
     for sent, patience_s in ((signal.SIGINT, timeout_s), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(sent)
-            with contextlib.suppress(psutil.TimeoutExpired):
+            with contextlib.suppress(psutil.TimeoutExpired, subprocess.TimeoutExpired):
                 process.wait(patience_s)
                 return
             log.warning("postgres.stop.slow", pid=process.pid, signal=sent.name, patience_s=patience_s)
@@ -258,8 +276,15 @@ def _reachable(folder: Path, account: Account) -> Iterator[tuple[str, tuple[int,
 
 
 def _make_socket_folder(folder: Path, account: Account) -> Path:
-    """A new private folder for the socket, recorded in `<folder>/socket`."""
-    _remove_socket_folder(folder)
+    """A private folder for the socket, recorded in `<folder>/socket`; the same as long as it is good."""
+    uid = account.uid if account.is_other else os.geteuid()
+    with contextlib.suppress(OSError):
+        path = Path((folder / "socket").read_text("utf-8").strip())
+        about = path.lstat()
+        if stat.S_ISDIR(about.st_mode) and about.st_uid == uid and stat.S_IMODE(about.st_mode) == 0o700:
+            for left in path.iterdir():  # the lock file in it names a pid that may be somebody else's by now
+                left.unlink()
+            return path
     for place in (tempfile.gettempdir(), "/tmp"):  # noqa: S108
         path = Path(tempfile.mkdtemp(prefix="refsys-pg-", dir=place))
         if len(os.fsencode(path)) <= _SOCKET_FOLDER_LIMIT:
@@ -308,10 +333,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _tail(path: Path, lines: int = 12) -> str:
-    try:
-        return "\n".join(path.read_text("utf-8", "replace").splitlines()[-lines:])
-    except OSError as error:
-        return f"(no log: {error})"

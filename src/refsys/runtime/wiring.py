@@ -1,7 +1,41 @@
-"""Who takes part: the packages that own a schema, and the stages that run steps."""
+"""Who takes part: the packages that own a schema, the stages that run steps, the pollers of the inboxes."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from refsys.infra.postgres import MIGRATED_PACKAGES
 
-__all__ = ["MIGRATED_PACKAGES"]
+if TYPE_CHECKING:
+    import asyncio
+
+    import asyncpg
+
+    from refsys.infra.settings import Settings
+    from refsys.infra.storage import Storage
+    from refsys.infra.work import Stage
+    from refsys.missions import TypeRegistry
+
+__all__ = ["MIGRATED_PACKAGES", "build_stages", "run_inboxes"]
+
+
+def build_stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
+    """Every stage's step kinds, for a worker."""
+    from refsys.catalogue import service as catalogue
+    from refsys.distribution import service as distribution
+    from refsys.ingestion import service as ingestion
+
+    return [
+        *ingestion.stages(settings, pool, storage, types),
+        *catalogue.stages(pool, storage, types),
+        *distribution.stages(pool, storage, types),
+    ]
+
+
+async def run_inboxes(
+    settings: Settings, pool: asyncpg.Pool, storage: Storage, types: Any, stop: asyncio.Event
+) -> None:
+    """Poll every inbox until `stop`."""
+    from refsys.ingestion import inbox
+
+    await inbox.run_inboxes(settings, pool, stop)

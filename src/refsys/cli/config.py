@@ -1,0 +1,35 @@
+"""`refsys config check | show | example`."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+
+
+@app.command()
+def check(context: typer.Context) -> None:
+    """Load and validate the settings; say everything that is wrong, and where."""
+    from refsys.cli.context import load, options_of
+
+    settings = load(context)
+    source = options_of(context).config or "defaults and environment"
+    typer.echo(f"{source}: the settings are right ({len(settings.inbox)} inboxes, state in {settings.state_dir})")
+
+
+@app.command()
+def show(context: typer.Context) -> None:
+    """Print the settings in force as TOML, secrets masked."""
+    from refsys.cli.context import load
+    from refsys.infra.settings_text import effective_toml
+
+    typer.echo(effective_toml(load(context)), nl=False)
+
+
+@app.command()
+def example() -> None:
+    """Print a complete annotated settings file."""
+    from refsys.infra.settings import Settings
+    from refsys.infra.settings_text import example_toml
+
+    typer.echo(example_toml(Settings), nl=False)

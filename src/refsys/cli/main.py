@@ -1,0 +1,84 @@
+"""`refsys`: global options, sub-commands, errors as one line.
+
+Exit codes: 0 done; 1 it failed, or (status) the system is not well; 2 the command line or the settings are wrong;
+3 no system is running where one was expected; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from refsys import __version__
+from refsys.core.errors import ConfigurationError, RefsysError
+
+#: Modules of this package with commands, in the order of `refsys --help`: each has `register(app)` or `app`.
+COMMANDS: Final = ("demo", "up", "status", "product", "parked", "replay", "config", "migrate", "serve", "station")
+
+app = typer.Typer(
+    help="The Copernicus Reference System: from a station to a user with one command.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"refsys {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="settings file (TOML)", envvar="REFSYS_CONFIG")
+    ] = None,
+    state: Annotated[Path | None, typer.Option("--state", "-s", help="state folder; default .refsys")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="one setting, for example http.port=8080")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    from refsys.cli.context import Options
+
+    context.obj = Options(config=config, state=state, settings=tuple(setting or ()))
+
+
+def _register() -> None:
+    for name in COMMANDS:
+        if importlib.util.find_spec(f"refsys.cli.{name}") is None:
+            continue
+        module = importlib.import_module(f"refsys.cli.{name}")
+        if hasattr(module, "register"):
+            module.register(app)
+        else:
+            app.add_typer(module.app, name=name)
+
+
+_register()
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except ConfigurationError as error:
+        _fail(error, 2)
+    except RefsysError as error:
+        _fail(error, getattr(error, "exit_code", 1))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(error: RefsysError, code: int) -> None:
+    print(f"refsys: {error}", file=sys.stderr)
+    sys.exit(code)
