@@ -1,0 +1,161 @@
+"""Products as OData JSON, rendered once at publication (shapes: standards 2.1).
+
+A body is the text between the braces of a product's object, with one hole (VOLATILE) where the members go that change
+later or are known only afterwards: dates of publication and eviction, whether it is online, where it lies. JSON has no
+raw control characters, so the hole cannot be mistaken for content.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import orjson
+
+from refsys.catalogue.model import Product
+from refsys.core.times import FOREVER, format_instant
+from refsys.missions import AttributeDefinition, TypeRegistry
+
+#: To be raised whenever what is rendered here changes; older bodies are then rendered anew when they are read.
+RENDER_VERSION: Final = 1
+#: The kinds of bodies.
+PRODUCT: Final = "odata.product"
+ATTRIBUTES: Final = "odata.attributes"
+VOLATILE: Final = "\x01"
+
+MEDIA_TYPE: Final = "application/octet-stream"
+
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z")
+_STORE = """
+INSERT INTO distribution.document (product_id, kind, render_version, body)
+SELECT $1, kind, $2, body FROM unnest($3::text[], $4::text[]) AS rendered(kind, body)
+ON CONFLICT (product_id, kind) DO UPDATE SET render_version = excluded.render_version, body = excluded.body
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Volatile:
+    """What a request adds to a product's body."""
+
+    published_at: datetime
+    modified_at: datetime
+    online: bool
+    evicted_at: datetime | None
+    key: str
+    deleted_at: datetime | None = None
+    deletion_cause: str | None = None
+
+
+async def store_documents(connection: asyncpg.Connection, product: Product, types: TypeRegistry) -> None:
+    """Render and keep a packaged product's bodies; inside the publishing transaction, before `commands.publish`."""
+    kinds = [PRODUCT, ATTRIBUTES]
+    bodies = [render_product(product), render_attributes(product.attributes, types.attributes)]
+    await connection.execute(_STORE, product.id, RENDER_VERSION, kinds, bodies)
+
+
+def render_product(product: Product) -> str:
+    """The members of a product, without attributes. It is packaged: its size and checksums are final."""
+    assert product.package_size is not None
+    before = {
+        "@odata.mediaContentType": MEDIA_TYPE,
+        "Id": str(product.id),
+        "Name": product.name,
+        "ContentType": MEDIA_TYPE,
+        "ContentLength": product.package_size,
+        "OriginDate": _instant(product.t0_raw),
+    }
+    after = {
+        "Checksum": [
+            _checksum("MD5", product.package_md5, product.packaged_at),
+            _checksum("BLAKE3", product.package_blake3, product.packaged_at),
+        ],
+        "ContentDate": {"Start": _instant(product.sensing_start), "End": _instant(product.sensing_stop)},
+        "Footprint": None if product.footprint is None else f"geography'SRID=4326;{wkt(product.footprint)}'",
+        "GeoFootprint": product.footprint,
+    }
+    return f"{_members(before)},{VOLATILE},{_members(after)}"
+
+
+def render_attributes(attributes: Mapping[str, Any], definitions: Mapping[str, AttributeDefinition]) -> str:
+    """The member `Attributes`, by name."""
+    rendered = [_attribute(name, attributes[name], definitions.get(name)) for name in sorted(attributes)]
+    return _members({"Attributes": rendered})
+
+
+def fill(body: str, volatile: Volatile) -> str:
+    """A product's members, complete."""
+    dates = f'"PublicationDate":"{format_instant(volatile.published_at)}",'
+    evicted = format_instant(volatile.evicted_at or FOREVER)
+    members = (
+        f'{dates}"ModificationDate":"{format_instant(volatile.modified_at)}",'
+        f'"Online":{"true" if volatile.online else "false"},"EvictionDate":"{evicted}","S3Path":"/{volatile.key}"'
+    )
+    if volatile.deleted_at is not None:
+        cause = orjson.dumps(volatile.deletion_cause).decode()
+        members = f'"DeletionDate":"{format_instant(volatile.deleted_at)}","DeletionCause":{cause}'
+    return body.replace(VOLATILE, members, 1)
+
+
+def wkt(geometry: Mapping[str, Any]) -> str:
+    """A GeoJSON geometry as well-known text: `POLYGON ((lon lat, lon lat, …))`."""
+    return f"{geometry['type'].upper()} {_nested(geometry['coordinates'])}"
+
+
+def _nested(coordinates: Any) -> str:
+    if isinstance(coordinates[0], int | float):
+        return f"({_position(coordinates)})"
+    if isinstance(coordinates[0][0], int | float):
+        return f"({', '.join(map(_position, coordinates))})"
+    return f"({', '.join(map(_nested, coordinates))})"
+
+
+def _position(position: Any) -> str:
+    return f"{float(position[0]):.15g} {float(position[1]):.15g}"
+
+
+def _attribute(name: str, value: Any, definition: AttributeDefinition | None) -> dict[str, Any]:
+    kind = _kind(value) if definition is None else definition.type
+    plain = " ".join(map(str, value)) if isinstance(value, list) else value
+    return {
+        "@odata.type": f"#OData.CSC.{kind}Attribute",
+        "Name": name,
+        "Value": plain if definition is None else definition.text(value),
+        "ValueType": kind,
+    }
+
+
+def _kind(value: Any) -> str:
+    """The type of an attribute that no table defines any more."""
+    match value:
+        case bool():
+            return "Boolean"
+        case int():
+            return "Integer"
+        case float():
+            return "Double"
+        case str() if _INSTANT.fullmatch(value):
+            return "DateTimeOffset"
+        case _:
+            return "String"
+
+
+def _checksum(algorithm: str, digest: bytes | None, made_at: datetime | None) -> dict[str, str | None]:
+    return {
+        "Value": None if digest is None else digest.hex(),
+        "Algorithm": algorithm,
+        "ChecksumDate": _instant(made_at),
+    }
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+
+
+def _members(members: Mapping[str, Any]) -> str:
+    """JSON members without the braces."""
+    return orjson.dumps(members)[1:-1].decode()
+
