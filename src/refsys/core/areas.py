@@ -43,6 +43,8 @@ class Area:
         for lon, lat in positions:
             if not (abs(lon) <= 360.0 and abs(lat) <= 90.0):
                 return f"has the position {lon:.15g} {lat:.15g}, which is no longitude and latitude"
+        if any(ring[0] != ring[-1] for ring in self._drawn_rings() if ring):
+            return "is not closed: a ring ends where it began"
         try:
             drawn = self._drawn()
         except (shapely.errors.GEOSException, ValueError) as error:
@@ -63,6 +65,15 @@ class Area:
             else:
                 rings.extend(footprints.parts(shapely.geometry.mapping(piece)))
         return rings
+
+    def _drawn_rings(self) -> tuple[Any, ...]:
+        match self.kind:
+            case "Polygon":
+                return self.coordinates
+            case "MultiPolygon":
+                return tuple(ring for rings in self.coordinates for ring in rings)
+            case _:
+                return ()
 
     def _drawn(self) -> BaseGeometry:
         shape: BaseGeometry = shapely.geometry.shape({"type": self.kind, "coordinates": self.coordinates})

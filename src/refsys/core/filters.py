@@ -232,6 +232,11 @@ def any_of(*terms: Expression) -> Expression:
     return flat[0] if len(flat) == 1 else Or(flat)
 
 
+def negate(expression: Expression) -> Expression:
+    """Not, and nothing twice."""
+    return expression.term if isinstance(expression, Not) else Not(expression)
+
+
 def conjuncts(expression: Expression) -> tuple[Expression, ...]:
     """What all has to be true for the expression to be true."""
     return expression.terms if isinstance(expression, And) else (expression,)

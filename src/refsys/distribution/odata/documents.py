@@ -158,4 +158,3 @@ def _instant(instant: datetime | None) -> str | None:
 def _members(members: Mapping[str, Any]) -> str:
     """JSON members without the braces."""
     return orjson.dumps(members)[1:-1].decode()
-

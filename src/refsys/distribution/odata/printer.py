@@ -1,0 +1,136 @@
+"""A filter expression → `$filter`; what `parse_filter` reads back as the same expression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from refsys.core.areas import Area
+from refsys.core.filters import (
+    And,
+    Attribute,
+    Comparison,
+    Expression,
+    In,
+    Intersects,
+    IsNull,
+    Literal,
+    Not,
+    Op,
+    Or,
+    Property,
+    TextMatch,
+)
+from refsys.core.times import format_instant
+from refsys.distribution.odata.vocabulary import Vocabulary
+
+
+def print_filter(expression: Expression, vocabulary: Vocabulary) -> str:
+    """The expression in the dialect. Raises KeyError where it speaks of a property that the dialect does not have."""
+    return _Printer(vocabulary).text(expression)
+
+
+class _Printer:
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+
+    def text(self, expression: Expression) -> str:
+        match expression:
+            case And(()):
+                return "true"
+            case Or(()):
+                return "false"
+            case And(terms):
+                return " and ".join(
+                    f"({self.text(term)})" if isinstance(term, Or) else self.text(term) for term in terms
+                )
+            case Or(terms):
+                return " or ".join(map(self.text, terms))
+            case Not(Comparison(Property() as left, Op.EQ, right)):
+                return f"{self._name(left)} ne {self._side(right)}"
+            case Not(IsNull(Property() as operand)):
+                return f"{self._name(operand)} ne null"
+            case Not(IsNull(Attribute(name))):
+                return f"Attributes/OData.CSC.StringAttribute/any(att:att/Name eq {_quoted(name)})"
+            case Not(term):
+                return f"not ({self.text(term)})"
+            case IsNull(Attribute() as attribute):
+                return f"not ({self.text(Not(IsNull(attribute)))})"
+            case Comparison(Property() as left, Op.NE, right):
+                name = self._name(left)
+                return f"({name} ne {self._side(right)} and {name} ne null)"
+            case Intersects(area):
+                return f"OData.CSC.Intersects(area=geography'SRID=4326;{_wkt(area)}')"
+            case _:
+                return self._test(expression)
+
+    def _test(self, test: Comparison | TextMatch | In | IsNull) -> str:
+        """A test of a property, or of an attribute inside `any`."""
+        match test:
+            case Comparison(operand, op, right):
+                values: Iterable[Literal] = (right,) if isinstance(right, Literal) else ()
+                form, told = "{} " + f"{op.value} ", self._side(right)
+                return self._of(operand, values, form, told)
+            case In(operand, values):
+                return self._of(operand, values, "{} in ", f"({','.join(map(self._side, values))})")
+            case TextMatch(how, operand, text):
+                return self._of(operand, (), f"{how.value}({{}},", f"{_quoted(text)})")
+            case IsNull(operand):
+                return self._of(operand, (), "{} eq ", "null")
+
+    def _of(self, operand: Property | Attribute, values: Iterable[Literal], form: str, told: str) -> str:
+        if isinstance(operand, Property):
+            return form.format(self._name(operand)) + told
+        cast = f"OData.CSC.{_attribute_type(values)}Attribute"
+        value = form.format(f"att/{cast}/Value") + told
+        return f"Attributes/{cast}/any(att:att/Name eq {_quoted(operand.name)} and {value})"
+
+    def _name(self, known: Property) -> str:
+        return self._vocabulary.name_of(known)
+
+    def _side(self, side: Property | Literal) -> str:
+        return self._name(side) if isinstance(side, Property) else _value(side.value)
+
+
+def _value(value: str | int | float | datetime | UUID) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return _quoted(value)
+        case datetime():
+            return format_instant(value)
+        case _:
+            return str(value)
+
+
+def _attribute_type(values: Iterable[Literal]) -> str:
+    """The cast, for readers who mind it: the type of the first value."""
+    match next((literal.value for literal in values), ""):
+        case bool():
+            return "Boolean"
+        case int():
+            return "Integer"
+        case float():
+            return "Double"
+        case datetime():
+            return "DateTimeOffset"
+        case _:
+            return "String"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _wkt(area: Area) -> str:
+    return f"{area.kind.upper()}{_positions(area.coordinates)}"
+
+
+def _positions(coordinates: Any) -> str:
+    if isinstance(coordinates[0], float):
+        return f"({coordinates[0]!r} {coordinates[1]!r})"
+    members = (f"{m[0]!r} {m[1]!r}" if isinstance(m[0], float) else _positions(m) for m in coordinates)
+    return f"({','.join(members)})"
