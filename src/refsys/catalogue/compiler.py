@@ -1,0 +1,209 @@
+"""Filter expressions → parameterised SQL over `catalogue.product p`. Values only ever become parameters.
+
+SQL's three values and the expressions' two agree: each test is TRUE where it holds and FALSE or NULL where it does not,
+AND and OR keep that, and Not is IS NOT TRUE. No row can make a query fail: what a test reads out of `attributes` is
+looked at as a text or compared as jsonb, never cast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final, assert_never
+
+from refsys.core.areas import Area
+from refsys.core.filters import (
+    And,
+    Attribute,
+    Comparison,
+    Expression,
+    How,
+    In,
+    Intersects,
+    IsNull,
+    Kind,
+    Literal,
+    Not,
+    Op,
+    Or,
+    Property,
+    TextMatch,
+)
+from refsys.core.grams import name_grams
+from refsys.core.times import format_instant
+
+#: More values than this in a list of an attribute are looked up without the index.
+_INDEXED_VALUES: Final = 32
+#: Greater than every name that begins with what it is appended to: names are ASCII.
+_BEHIND_ALL: Final = "\x7f"
+#: How instants are written in attributes (core.times.format_instant).
+_INSTANT: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
+
+_OPS: Final = {Op.EQ: "=", Op.NE: "<>", Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">="}
+_JSON_TYPES: Final = {Kind.TEXT: "string", Kind.NUMBER: "number", Kind.BOOLEAN: "boolean", Kind.INSTANT: "string"}
+
+# the text of a list
+_JOINED: Final = """(
+    CASE jsonb_typeof(p.attributes -> {name}::text) WHEN 'array' THEN coalesce((
+        SELECT string_agg(item, {separator}::text ORDER BY place)
+          FROM jsonb_array_elements_text(p.attributes -> {name}::text) WITH ORDINALITY AS items(item, place)), '')
+    END)"""
+
+# a scalar subquery on purpose: the planner, which guesses `&&` badly, cannot turn it into a join
+_OVERLAPS: Final = """(
+    SELECT TRUE FROM catalogue.footprint_part f
+     WHERE f.product_id = p.id AND f.part && ANY({areas}::text[]::polygon[]) LIMIT 1)"""
+
+
+class Scope(Enum):
+    """Whose eyes look: the predicate that is added to every search."""
+
+    #: What users may see (`visibility` will widen with their roles).
+    PUBLIC = "p.state = 'published' AND p.visibility = 'public'"
+    #: What users could see and was taken away.
+    DELETED = "p.deleted_at IS NOT NULL AND p.visibility = 'public'"
+    #: What operators see: everything, of each name its newest revision.
+    OPERATOR = "p.current"
+
+
+class Compiler:
+    """Makes the WHERE of one query; `args` are its parameters."""
+
+    def __init__(self) -> None:
+        self.args: list[Any] = []
+
+    def where(self, expression: Expression, scope: Scope) -> str:
+        """What users ask for, within what they may see."""
+        return f"{scope.value} AND {self.condition(expression)}"
+
+    def bind(self, value: Any) -> str:
+        """The placeholder of a value."""
+        self.args.append(value)
+        return f"${len(self.args)}"
+
+    def condition(self, expression: Expression) -> str:
+        match expression:
+            case And(terms):
+                return f"({' AND '.join(map(self.condition, terms))})" if terms else "TRUE"
+            case Or(terms):
+                return f"({' OR '.join(map(self.condition, terms))})" if terms else "FALSE"
+            case Not(term):
+                return f"({self.condition(term)}) IS NOT TRUE"
+            case Comparison(Property() as left, op, right):
+                return self._property(left, op, right)
+            case Comparison(Attribute() as left, op, Literal() as right):
+                return self._list(left, op, right) if left.separator else self._attribute(left, op, right)
+            case TextMatch(how, operand, text):
+                return self._text_match(how, operand, text)
+            case In(operand, values):
+                return self._in(operand, values)
+            case IsNull(operand):
+                if isinstance(operand, Property):
+                    return f"p.{operand.name} IS NULL"
+                return f"(p.attributes ->> {self.bind(operand.name)}::text) IS NULL"
+            case Intersects(area):
+                return self._intersects(area)
+            case Comparison():
+                raise AssertionError("an attribute is compared with a value")  # Comparison saw to that
+            case _:
+                assert_never(expression)
+
+    def _property(self, left: Property, op: Op, right: Property | Literal) -> str:
+        column, collation = f"p.{left.name}", _collation(left.kind, op)
+        if isinstance(right, Property):
+            return f"{column} {_OPS[op]} p.{right.name}{collation}"
+        return f"{column} {_OPS[op]} {self._bound(right)}{collation}"
+
+    def _bound(self, literal: Literal) -> str:
+        if literal.kind is Kind.NUMBER:
+            return f"{self.bind(Decimal(repr(literal.value)))}::numeric"
+        return f"{self.bind(literal.value)}::text" if literal.kind is Kind.TEXT else self.bind(literal.value)
+
+    def _attribute(self, left: Attribute, op: Op, right: Literal) -> str:
+        if op is Op.EQ:
+            return f"p.attributes @> {self.bind({left.name: _json(right)})}::jsonb"
+        name = f"{self.bind(left.name)}::text"
+        is_of_kind = f"jsonb_typeof(p.attributes -> {name}) = '{_JSON_TYPES[right.kind]}'"
+        if right.kind in (Kind.NUMBER, Kind.BOOLEAN):
+            return f"({is_of_kind} AND (p.attributes -> {name}) {_OPS[op]} {self.bind(right.value)}::jsonb)"
+        text = f"(p.attributes ->> {name})"
+        if right.kind is Kind.INSTANT:
+            is_of_kind += f" AND {text} ~ '{_INSTANT}'"
+        return f'({is_of_kind} AND {text} {_OPS[op]} {self.bind(_json(right))}::text COLLATE "C")'
+
+    def _list(self, left: Attribute, op: Op, right: Literal) -> str:
+        """A list of texts, as its dialect writes it: items joined by the separator."""
+        if right.kind is not Kind.TEXT:
+            return "FALSE"
+        if op not in (Op.EQ, Op.NE):
+            return f'({self._joined(left)} {_OPS[op]} {self.bind(right.value)}::text COLLATE "C")'
+        items = str(right.value).split(left.separator)
+        name = f"{self.bind(left.name)}::text"
+        same = f"(p.attributes -> {name}) {_OPS[op]} {self.bind(items)}::jsonb"
+        if op is Op.NE:
+            return f"(jsonb_typeof(p.attributes -> {name}) = 'array' AND {same})"
+        return f"(p.attributes @> {self.bind({left.name: items})}::jsonb AND {same})"
+
+    def _joined(self, attribute: Attribute) -> str:
+        """The text of a list; NULL where the attribute is none."""
+        return _JOINED.format(name=self.bind(attribute.name), separator=self.bind(attribute.separator))
+
+    def _text_match(self, how: How, operand: Property | Attribute, text: str) -> str:
+        if operand == Property("name"):
+            return self._name_match(how, text)
+        if isinstance(operand, Property):
+            return _matches(how, f"p.{operand.name}", f"{self.bind(text)}::text")
+        if operand.separator:
+            return _matches(how, self._joined(operand), f"{self.bind(text)}::text")
+        name = f"{self.bind(operand.name)}::text"
+        matches = _matches(how, f"(p.attributes ->> {name})", f"{self.bind(text)}::text")
+        return f"(jsonb_typeof(p.attributes -> {name}) = 'string' AND {matches})"
+
+    def _name_match(self, how: How, text: str) -> str:
+        """Names have indexes: their order for beginnings, their grams for any piece."""
+        if how is How.STARTSWITH and text.isascii():
+            least, behind = self.bind(text), self.bind(text + _BEHIND_ALL)
+            return f'(p.name COLLATE "C" >= {least} AND p.name COLLATE "C" < {behind})'
+        matches = _matches(how, "p.name", f"{self.bind(text)}::text")
+        grams = name_grams(text)
+        return f"(p.name_grams @> {self.bind(grams)}::text[] AND {matches})" if grams else matches
+
+    def _in(self, operand: Property | Attribute, values: Sequence[Literal]) -> str:
+        if not values:
+            return "FALSE"
+        if isinstance(operand, Property):
+            if operand.kind is Kind.NUMBER:
+                return f"p.{operand.name} = ANY({self.bind([Decimal(repr(v.value)) for v in values])}::numeric[])"
+            return f"p.{operand.name} = ANY({self.bind([literal.value for literal in values])})"
+        if operand.separator or len(values) <= _INDEXED_VALUES:
+            return f"({' OR '.join(self.condition(Comparison(operand, Op.EQ, value)) for value in values)})"
+        name, wanted = self.bind(operand.name), self.bind([_json(value) for value in values])
+        return f"(p.attributes -> {name}::text) = ANY(ARRAY(SELECT jsonb_array_elements({wanted}::jsonb)))"
+
+    def _intersects(self, area: Area) -> str:
+        return _OVERLAPS.format(areas=self.bind(polygons(area)))
+
+
+def polygons(area: Area) -> list[str]:
+    """An area as polygons in the database's notation (a driver's array of polygons is taken for one of points)."""
+    return ["(" + ",".join(f"({lon!r},{lat!r})" for lon, lat in ring) + ")" for ring in area.rings()]
+
+
+def _collation(kind: Kind, op: Op) -> str:
+    return ' COLLATE "C"' if kind is Kind.TEXT and op not in (Op.EQ, Op.NE) else ""
+
+
+def _matches(how: How, text: str, wanted: str) -> str:
+    match how:
+        case How.CONTAINS:
+            return f"strpos({text}, {wanted}) > 0"
+        case How.STARTSWITH:
+            return f"starts_with({text}, {wanted})"
+        case How.ENDSWITH:
+            return f"right({text}, char_length({wanted})) = {wanted}"
+
+
+def _json(literal: Literal) -> Any:
+    return format_instant(literal.value) if isinstance(literal.value, datetime) else literal.value

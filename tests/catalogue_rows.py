@@ -1,0 +1,233 @@
+"""Products straight into the catalogue's tables, valid but without bytes: for tests and benchmarks of searches."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from refsys.core import footprints
+from refsys.core.grams import name_grams
+from refsys.core.products import product_id
+from refsys.core.times import format_instant
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+_CONTENTS = """
+INSERT INTO catalogue.content (name, base, source, on_change, completeness, size, digest)
+SELECT name, 'S/' || name, 'rows', 'park', 'strict', 0, '' FROM unnest($1::text[]) AS name RETURNING id, name
+"""
+_PRODUCTS = """
+INSERT INTO catalogue.product (
+    id, name, state, content_id, final_base, type_id, collection, mission, platform, product_type,
+    sensing_start, sensing_stop, t0_raw, packaged_at, published_at, modified_at, deleted_at, deletion_cause,
+    feed_position, online, visibility, packaging, package_layout, package_size, package_md5, package_blake3,
+    footprint, attributes, name_grams, current)
+SELECT r.id, r.name, r.state, c.id, 'S/' || r.name, 'rows', r.collection, r.mission, r.platform, r.product_type,
+       r.sensing_start, r.sensing_stop, r.t0_raw, r.packaged_at, r.published_at, r.modified_at, r.deleted_at,
+       r.deletion_cause, r.feed_position, r.online, r.visibility, 'zip', 1, r.package_size, md5(r.name)::bytea,
+       sha256(r.name::bytea), r.footprint, r.attributes, r.name_grams, r.deleted_at IS NULL
+  FROM jsonb_to_recordset($1::jsonb) AS r(
+       id uuid, name text, state text, collection text, mission text, platform text, product_type text,
+       sensing_start timestamptz, sensing_stop timestamptz, t0_raw timestamptz, packaged_at timestamptz,
+       published_at timestamptz, modified_at timestamptz, deleted_at timestamptz, deletion_cause text,
+       feed_position bigint, online boolean, visibility text, package_size bigint, footprint jsonb,
+       attributes jsonb, name_grams text[])
+  JOIN unnest($2::bigint[], $3::text[]) AS c(id, name) ON c.name = r.name
+"""
+_PARTS = """
+INSERT INTO catalogue.footprint_part (product_id, part)
+SELECT p.id, p.part::polygon FROM unnest($1::uuid[], $2::text[]) AS p(id, part)
+"""
+
+
+@dataclass(slots=True)
+class Row:
+    """What searches see of a product; the names are the catalogue's columns."""
+
+    name: str
+    id: uuid.UUID | None = None
+    state: str = "published"
+    collection: str = "SENTINEL-1"
+    mission: str = "S1"
+    platform: str = "A"
+    product_type: str = "IW_GRDH_1S"
+    sensing_start: datetime | None = START
+    sensing_stop: datetime | None = START + timedelta(seconds=25)
+    t0_raw: datetime | None = None
+    published_at: datetime | None = START + timedelta(hours=1)
+    modified_at: datetime | None = START + timedelta(hours=1)
+    deleted_at: datetime | None = None
+    deletion_cause: str | None = None
+    online: bool = True
+    visibility: str = "public"
+    package_size: int = 1000
+    footprint: dict[str, Any] | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    feed_position: int | None = None
+
+    def __post_init__(self) -> None:
+        self.id = self.id or product_id(self.name)
+
+
+async def insert_rows(connection: asyncpg.Connection, rows: Iterable[Row], *, chunk: int = 1000) -> None:
+    """Enter rows, give the published ones feed positions in their order, and let the planner know."""
+    position = await connection.fetchval("SELECT coalesce(max(feed_position), 0) FROM catalogue.product")
+    pending: list[Row] = []
+    for row in rows:
+        if row.published_at is not None and row.feed_position is None:
+            position += 1
+            row.feed_position = position
+        pending.append(row)
+        if len(pending) == chunk:
+            await _insert(connection, pending)
+            pending = []
+    if pending:
+        await _insert(connection, pending)
+    await connection.execute("ANALYZE catalogue.product")
+    await connection.execute("ANALYZE catalogue.footprint_part")
+
+
+async def _insert(connection: asyncpg.Connection, rows: list[Row]) -> None:
+    contents = await connection.fetch(_CONTENTS, [row.name for row in rows])
+    await connection.execute(
+        _PRODUCTS,
+        [_record(row) for row in rows],
+        [content["id"] for content in contents],
+        [content["name"] for content in contents],
+    )
+    parts = [
+        (row.id, "(" + ",".join(f"({lon!r},{lat!r})" for lon, lat in ring) + ")")
+        for row in rows
+        if row.footprint is not None
+        for ring in footprints.parts(row.footprint)
+    ]
+    await connection.execute(_PARTS, [identity for identity, _ in parts], [part for _, part in parts])
+
+
+def _record(row: Row) -> dict[str, Any]:
+    columns = (
+        "name", "state", "collection", "mission", "platform", "product_type", "deletion_cause", "online", "visibility",
+        "package_size", "footprint", "attributes", "feed_position",
+    )  # fmt: skip
+    instants = ("sensing_start", "sensing_stop", "t0_raw", "published_at", "modified_at", "deleted_at")
+    return {
+        **{column: getattr(row, column) for column in columns},
+        **{column: value and format_instant(value) for column in instants if (value := getattr(row, column)) or True},
+        "id": str(row.id),
+        "packaged_at": format_instant(START),
+        "name_grams": name_grams(row.name),
+    }
+
+
+def plausible_rows(count: int, *, seed: int = 0, days: float = 3650.0) -> Iterator[Row]:
+    """Rows that look like real products of three missions: names, footprints, attributes; the same for a seed."""
+    rng = random.Random(seed)
+    for number in range(count):
+        start = START + timedelta(days=days * number / max(1, count), seconds=rng.random() * 60)
+        yield rng.choice((_sentinel1, _sentinel2, _sentinel3))(rng, number, start)
+
+
+def _sentinel1(rng: random.Random, number: int, start: datetime) -> Row:
+    stop = start + timedelta(seconds=25)
+    platform, kind = rng.choice("ABC"), rng.choice(("IW_GRDH_1S", "IW_SLC__1S", "IW_RAW__0S", "EW_GRDM_1S"))
+    orbit = 30_000 + number % 30_000
+    stamps = f"{start:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M%S}"
+    name = f"S1{platform}_{kind}DV_{stamps}_{orbit:06d}_{number % 0xFFFFFF:06X}_{_tail(number)}.SAFE"
+    return _row(
+        rng, name, start, stop, "SENTINEL-1", platform, kind, (2.5, 1.7),
+        {
+            "orbitNumber": orbit, "relativeOrbitNumber": 1 + orbit % 175, "sliceNumber": rng.randint(1, 20),
+            "orbitDirection": rng.choice(("ASCENDING", "DESCENDING")), "polarisationChannels": ["VV", "VH"],
+            "operationalMode": kind[:2], "timeliness": rng.choice(("NRT-3h", "Fast-24h")), "sliceProductFlag": True,
+            "swathIdentifier": ["IW1", "IW2", "IW3"], "processorVersion": "003.71", "instrumentShortName": "SAR",
+        },
+    )  # fmt: skip
+
+
+def _sentinel2(rng: random.Random, number: int, start: datetime) -> Row:
+    platform, kind = rng.choice("AB"), rng.choice(("S2MSI1C", "S2MSI2A"))
+    tile = f"{rng.randint(1, 60):02d}{rng.choice('CDEFGHJKLMNPQRSTUVWX')}{rng.choice('ABCDEFGH')}{rng.choice('ABCDEF')}"
+    level = "L1C" if kind.endswith("1C") else "L2A"
+    made = start + timedelta(hours=3, seconds=number)
+    name = f"S2{platform}_MSI{level}_{start:%Y%m%dT%H%M%S}_N0510_R{number % 143:03d}_T{tile}_{made:%Y%m%dT%H%M%S}.SAFE"
+    return _row(
+        rng, name, start, start, "SENTINEL-2", platform, kind, (1.1, 1.0),
+        {
+            "cloudCover": round(rng.random() * 100, 6), "tileId": tile, "orbitNumber": 20_000 + number % 30_000,
+            "relativeOrbitNumber": 1 + number % 143, "processorVersion": "05.10", "instrumentShortName": "MSI",
+            "processingDate": format_instant(made), "qualityStatus": rng.choice(("NOMINAL", "DEGRADED")),
+        },
+    )  # fmt: skip
+
+
+def _sentinel3(rng: random.Random, number: int, start: datetime) -> Row:
+    stop = start + timedelta(minutes=3)
+    platform, kind = rng.choice("AB"), rng.choice(("OL_1_EFR___", "SL_1_RBT___", "SR_1_SRA___", "SY_2_SYN___"))
+    stamps = f"{start:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M%S}_{stop + timedelta(hours=2):%Y%m%dT%H%M%S}"
+    name = f"S3{platform}_{kind}_{stamps}_0179_{number % 1000:03d}_{_tail(number)}____PS1_O_NR_004.SEN3"
+    return _row(
+        rng, name, start, stop, "SENTINEL-3", platform, kind, (12.0, 11.0),
+        {
+            "orbitNumber": 10_000 + number % 30_000, "cycleNumber": number % 200, "baselineCollection": "004",
+            "relativeOrbitNumber": 1 + number % 385, "timeliness": "NR", "landCover": round(rng.random() * 100, 3),
+            "processingLevel": kind[3], "instrumentShortName": "OLCI",
+        },
+    )  # fmt: skip
+
+
+def _row(
+    rng: random.Random,
+    name: str,
+    start: datetime,
+    stop: datetime,
+    collection: str,
+    platform: str,
+    kind: str,
+    size: tuple[float, float],
+    attributes: dict[str, Any],
+) -> Row:
+    published = stop + timedelta(hours=1 + rng.random() * 20)
+    return Row(
+        name=name,
+        collection=collection,
+        mission="S" + collection[-1],
+        platform=platform,
+        product_type=kind,
+        sensing_start=start,
+        sensing_stop=stop,
+        published_at=published,
+        modified_at=published,
+        package_size=rng.randint(10**7, 8 * 10**9),
+        footprint=_footprint(rng, *size),
+        attributes={
+            "productType": kind,
+            "platformShortName": collection,
+            "platformSerialIdentifier": platform,
+            "beginningDateTime": format_instant(start),
+            "endingDateTime": format_instant(stop),
+            **attributes,
+        },
+    )
+
+
+def _footprint(rng: random.Random, width: float, height: float) -> dict[str, Any] | None:
+    west, south = rng.uniform(-180, 180), rng.uniform(-80, 80 - height)
+    lean = width * 0.15
+    ring = [
+        (west, south),
+        (west + width, south + lean),
+        (west + width - lean, south + height),
+        (west - lean, south + height),
+    ]
+    return footprints.polygon(ring).geometry
+
+
+def _tail(number: int) -> str:
+    return hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()[:4].upper()
