@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 import uuid
 from collections.abc import Iterable, Iterator
@@ -70,7 +71,6 @@ class Row:
     package_size: int = 1000
     footprint: dict[str, Any] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    feed_position: int | None = None
 
     def __post_init__(self) -> None:
         self.id = self.id or product_id(self.name)
@@ -78,27 +78,20 @@ class Row:
 
 async def insert_rows(connection: asyncpg.Connection, rows: Iterable[Row], *, chunk: int = 1000) -> None:
     """Enter rows, give the published ones feed positions in their order, and let the planner know."""
-    position = await connection.fetchval("SELECT coalesce(max(feed_position), 0) FROM catalogue.product")
-    pending: list[Row] = []
-    for row in rows:
-        if row.published_at is not None and row.feed_position is None:
-            position += 1
-            row.feed_position = position
-        pending.append(row)
-        if len(pending) == chunk:
-            await _insert(connection, pending)
-            pending = []
-    if pending:
-        await _insert(connection, pending)
+    last = await connection.fetchval("SELECT coalesce(max(feed_position), 0) FROM catalogue.product")
+    positions = itertools.count(last + 1)
+    waiting = iter(rows)
+    while pending := list(itertools.islice(waiting, chunk)):
+        await _insert(connection, pending, positions)
     await connection.execute("ANALYZE catalogue.product")
     await connection.execute("ANALYZE catalogue.footprint_part")
 
 
-async def _insert(connection: asyncpg.Connection, rows: list[Row]) -> None:
+async def _insert(connection: asyncpg.Connection, rows: list[Row], positions: Iterator[int]) -> None:
     contents = await connection.fetch(_CONTENTS, [row.name for row in rows])
     await connection.execute(
         _PRODUCTS,
-        [_record(row) for row in rows],
+        [_record(row, positions) for row in rows],
         [content["id"] for content in contents],
         [content["name"] for content in contents],
     )
@@ -111,17 +104,19 @@ async def _insert(connection: asyncpg.Connection, rows: list[Row]) -> None:
     await connection.execute(_PARTS, [identity for identity, _ in parts], [part for _, part in parts])
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _record(row: Row, positions: Iterator[int]) -> dict[str, Any]:
     columns = (
         "name", "state", "collection", "mission", "platform", "product_type", "deletion_cause", "online", "visibility",
-        "package_size", "footprint", "attributes", "feed_position",
+        "package_size", "footprint", "attributes",
     )  # fmt: skip
     instants = ("sensing_start", "sensing_stop", "t0_raw", "published_at", "modified_at", "deleted_at")
+    dates = {column: getattr(row, column) for column in instants}
     return {
         **{column: getattr(row, column) for column in columns},
-        **{column: value and format_instant(value) for column in instants if (value := getattr(row, column)) or True},
+        **{column: None if date is None else format_instant(date) for column, date in dates.items()},
         "id": str(row.id),
         "packaged_at": format_instant(START),
+        "feed_position": None if row.published_at is None else next(positions),
         "name_grams": name_grams(row.name),
     }
 

@@ -55,6 +55,10 @@ _JOINED: Final = """(
 _OVERLAPS: Final = """(
     SELECT TRUE FROM catalogue.footprint_part f
      WHERE f.product_id = p.id AND f.part && ANY({areas}::text[]::polygon[]) LIMIT 1)"""
+# for counts, which look at all that overlap
+_AMONG_OVERLAPPING: Final = """p.id IN (
+    SELECT f.product_id FROM unnest({areas}::text[]::polygon[]) AS area
+      JOIN catalogue.footprint_part f ON f.part && area)"""
 
 
 class Scope(Enum):
@@ -69,10 +73,11 @@ class Scope(Enum):
 
 
 class Compiler:
-    """Makes the WHERE of one query; `args` are its parameters."""
+    """Makes the WHERE of one query; `args` are its parameters. With `joins` it is for a query that wants all rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, joins: bool = False) -> None:
         self.args: list[Any] = []
+        self._joins = joins
 
     def where(self, expression: Expression, scope: Scope) -> str:
         """What users ask for, within what they may see."""
@@ -183,7 +188,7 @@ class Compiler:
         return f"(p.attributes -> {name}::text) = ANY(ARRAY(SELECT jsonb_array_elements({wanted}::jsonb)))"
 
     def _intersects(self, area: Area) -> str:
-        return _OVERLAPS.format(areas=self.bind(polygons(area)))
+        return (_AMONG_OVERLAPPING if self._joins else _OVERLAPS).format(areas=self.bind(polygons(area)))
 
 
 def polygons(area: Area) -> list[str]:

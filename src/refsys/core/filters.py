@@ -220,6 +220,10 @@ Expression = And | Or | Not | Comparison | TextMatch | In | IsNull | Intersects
 Atom = Comparison | TextMatch | In | IsNull | Intersects
 
 
+#: What is true of every product.
+EVERYTHING: Final = And(())
+
+
 def all_of(*terms: Expression) -> Expression:
     """And, flat: an And among the terms gives its own terms; of one term: that term."""
     flat = tuple(inner for term in terms for inner in (term.terms if isinstance(term, And) else (term,)))

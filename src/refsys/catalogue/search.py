@@ -1,0 +1,143 @@
+"""Search: which products a filter finds, in an order, a page at a time, within a budget of time.
+
+Where an area is asked for, the index of footprints is looked into first: of few products it tells all, and these are
+then looked at one by one; where it has many, the index of the order is walked, and each product looked at on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import asyncpg
+
+from refsys.catalogue.compiler import Compiler, Scope, polygons
+from refsys.core.errors import RefsysError
+from refsys.core.filters import EVERYTHING, Expression, Intersects, Kind, Property, all_of, conjuncts
+
+#: Seconds that a search may take, in which it waits for the database too.
+BUDGET_S: Final = 20.0
+#: So many parts of footprints are looked at one by one.
+FEW: Final = 2000
+
+#: What has an index in its order; anything else has to be sorted.
+DEFAULT_ORDER: Final = {
+    Scope.PUBLIC: Property("published_at"),
+    Scope.DELETED: Property("deleted_at"),
+    Scope.OPERATOR: Property("sensing_start"),
+}
+
+_PRODUCTS: Final = "catalogue.product p"
+_THESE: Final = "(SELECT * FROM catalogue.product WHERE id = ANY({ids}::uuid[]) OFFSET 0) p"
+# first the ids of the page, as narrow as can be, then what is wanted of them
+_PAGE: Final = """
+SELECT {columns}
+  FROM (SELECT p.id, {keys} FROM {source} WHERE {where} ORDER BY {order} LIMIT {limit} OFFSET {offset}) page
+  JOIN catalogue.product p ON p.id = page.id {joins}
+ ORDER BY {page_order}
+"""
+_COUNT: Final = "SELECT count(*) FROM {source} WHERE {where}"
+
+_Result = TypeVar("_Result")
+
+
+class TooCostly(RefsysError):
+    """A search was stopped: it took longer than its budget, or more than the database gives one query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    by: Property
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is wanted. Without `order` it is the order of publication; equal ones stand in the order of their ids."""
+
+    filter: Expression = EVERYTHING
+    order: tuple[Order, ...] = ()
+    limit: int = 20
+    offset: int = 0
+    scope: Scope = Scope.PUBLIC
+
+
+async def find(
+    connection: asyncpg.Connection,
+    search: Search,
+    *,
+    columns: Sequence[str],
+    joins: str = "",
+    budget_s: float = BUDGET_S,
+) -> list[asyncpg.Record]:
+    """A page of products. `columns` and `joins` are SQL of the caller's own, in which `p` is the product.
+
+    Raises TooCostly.
+    """
+    compiler = Compiler()
+    source, where = await _source(connection, search, compiler, budget_s)
+    orders = search.order or (Order(DEFAULT_ORDER[search.scope]),)
+    keys = [f"p.{order.by.name} AS k{number}" for number, order in enumerate(orders)]
+    tie = " DESC" if orders[0].descending else ""
+    sql = _PAGE.format(
+        columns=", ".join(columns),
+        keys=", ".join(keys),
+        source=source,
+        where=where,
+        order=", ".join([*(_key(f"p.{order.by.name}", order) for order in orders), f"p.id{tie}"]),
+        limit=compiler.bind(search.limit),
+        offset=compiler.bind(search.offset),
+        joins=joins,
+        page_order=", ".join([*(_key(f"page.k{n}", order) for n, order in enumerate(orders)), f"page.id{tie}"]),
+    )
+    rows: list[asyncpg.Record] = await _within(budget_s, connection.fetch(sql, *compiler.args, timeout=budget_s))
+    return rows
+
+
+async def count(connection: asyncpg.Connection, search: Search, *, budget_s: float = BUDGET_S) -> int:
+    """How many products the filter finds, exactly. Raises TooCostly."""
+    compiler = Compiler(joins=True)
+    source, where = await _source(connection, search, compiler, budget_s)
+    sql = _COUNT.format(source=source, where=where)
+    found: int = await _within(budget_s, connection.fetchval(sql, *compiler.args, timeout=budget_s))
+    return found
+
+
+async def _source(
+    connection: asyncpg.Connection, search: Search, compiler: Compiler, budget_s: float
+) -> tuple[str, str]:
+    """FROM and WHERE: of all products, or of the few that overlap an area which is asked for."""
+    terms = conjuncts(search.filter)
+    place = next((index for index, term in enumerate(terms) if isinstance(term, Intersects)), None)
+    if place is None:
+        return _PRODUCTS, compiler.where(search.filter, search.scope)
+    area = terms[place]
+    assert isinstance(area, Intersects)
+    few = await _within(
+        budget_s,
+        connection.fetchval(
+            "SELECT catalogue.overlapping($1::text[]::polygon[], $2)", polygons(area.area), FEW, timeout=budget_s
+        ),
+    )
+    if few is None:
+        return _PRODUCTS, compiler.where(search.filter, search.scope)
+    source = _THESE.format(ids=compiler.bind(few))
+    return source, compiler.where(all_of(*terms[:place], *terms[place + 1 :]), search.scope)
+
+
+async def _within(budget_s: float, query: Awaitable[_Result]) -> _Result:
+    try:
+        return await query
+    except (TimeoutError, asyncpg.QueryCanceledError) as error:
+        raise TooCostly(
+            f"the search took longer than {budget_s:g} s and was stopped",
+            advice="narrow it: name a collection, a shorter time range, or a smaller area",
+        ) from error
+    except (asyncpg.InsufficientResourcesError, asyncpg.ProgramLimitExceededError) as error:
+        raise TooCostly(f"the search asks too much of the database: {error}", advice="make it simpler") from error
+
+
+def _key(column: str, order: Order) -> str:
+    collation = ' COLLATE "C"' if order.by.kind is Kind.TEXT else ""
+    return f"{column}{collation}{' DESC' if order.descending else ''}"

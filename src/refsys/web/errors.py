@@ -1,0 +1,98 @@
+"""Every answer has a shape: errors as OData JSON; unexpected ones tell only the number that they were logged under."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from refsys.catalogue.search import TooCostly
+from refsys.core.errors import RefsysError, Transient
+from refsys.distribution.odata.errors import ODataError, error_body, error_response
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_S: Final = 10
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+class Guard:
+    """The outermost layer: numbers each request, adds the headers of security, answers what nobody caught."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = uuid.uuid4().hex
+        started = False
+        # routes raise their errors, instead of answering in plain text, where they find themselves in an application
+        scope["app"] = self._app
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                given = {name.lower() for name, _ in message["headers"]}
+                extra = [*_HEADERS, (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], *(pair for pair in extra if pair[0] not in given)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_guarded)
+        except Exception:
+            log.exception("request.failed", request=request_id, method=scope["method"], path=scope["path"])
+            if started:
+                # half an answer cannot be turned into an error: the connection has to break
+                raise
+            message = f"something went wrong here; it was noted under the number {request_id}"
+            response = Response(orjson.dumps(error_body(500, message)), 500, media_type="application/json")
+            await response(scope, receive, send_guarded)
+
+
+async def on_odata_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ODataError)
+    return error_response(error)
+
+
+async def on_refsys_error(request: Request, error: Exception) -> Response:
+    """What the system said of itself: busy or too costly is 503; the rest is ours to explain, not the user's."""
+    assert isinstance(error, RefsysError)
+    if not isinstance(error, TooCostly | Transient):
+        raise error
+    retry_after_s = getattr(error, "retry_after_s", None) or RETRY_AFTER_S
+    log.warning("request.refused", path=request.url.path, error=str(error))
+    return _answer(503, str(error), {"Retry-After": str(int(retry_after_s))})
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    told = error.detail
+    if error.status_code == 404:
+        told = f"there is nothing at {request.url.path[:200]!a}"
+    if error.status_code == 405:
+        told = f"{request.method[:20]!a} is not possible here"
+    return _answer(error.status_code, told, error.headers)
+
+
+def _answer(status: int, message: str, headers: Mapping[str, str] | None) -> Response:
+    return Response(orjson.dumps(error_body(status, message)), status, headers, media_type="application/json")
+
+
+def handlers() -> dict[Any, Any]:
+    """Exception → who answers it, for Starlette."""
+    return {ODataError: on_odata_error, RefsysError: on_refsys_error, HTTPException: on_http_error}
