@@ -107,8 +107,11 @@ def _value(value: str | int | float | datetime | UUID) -> str:
 
 
 def _attribute_type(values: Iterable[Literal]) -> str:
-    """The cast, for readers who mind it: the type of the first value."""
-    match next((literal.value for literal in values), ""):
+    """The cast: of texts String, lest they be read as dates; else, for readers who mind it, the type of the first."""
+    found = [literal.value for literal in values]
+    if any(isinstance(value, str) for value in found):
+        return "String"
+    match next(iter(found), ""):
         case bool():
             return "Boolean"
         case int():
