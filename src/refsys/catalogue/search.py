@@ -25,7 +25,7 @@ FEW: Final = 2000
 DEFAULT_ORDER: Final = {
     Scope.PUBLIC: Property("published_at"),
     Scope.DELETED: Property("deleted_at"),
-    Scope.OPERATOR: Property("sensing_start"),
+    Scope.OPERATOR: Property("described_at"),
 }
 
 _PRODUCTS: Final = "catalogue.product p"
@@ -54,7 +54,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What is wanted. Without `order` it is the order of publication; equal ones stand in the order of their ids."""
+    """What is wanted. Without `order` it is DEFAULT_ORDER; equal ones stand in the order of their ids."""
 
     filter: Expression = EVERYTHING
     order: tuple[Order, ...] = ()

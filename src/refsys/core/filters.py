@@ -56,6 +56,7 @@ PROPERTIES: Final[Mapping[str, Kind]] = MappingProxyType(
         "sensing_stop": Kind.INSTANT,
         "available_at": Kind.INSTANT,
         "t0_raw": Kind.INSTANT,
+        "described_at": Kind.INSTANT,
         "published_at": Kind.INSTANT,
         "modified_at": Kind.INSTANT,
         "evicted_at": Kind.INSTANT,

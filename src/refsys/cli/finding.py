@@ -1,0 +1,150 @@
+"""What `refsys product` asks the catalogue, and its answers as plain values."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from refsys.catalogue import search
+from refsys.catalogue.compiler import Scope
+from refsys.catalogue.dossier import Dossier
+from refsys.catalogue.search import DEFAULT_ORDER, Order, Search
+from refsys.core.errors import ConfigurationError, RefsysError
+from refsys.core.filters import Comparison, Expression, How, Literal, Op, Property, TextMatch, all_of
+from refsys.core.times import format_instant, parse_instant
+from refsys.distribution.odata.parser import parse_filter
+from refsys.distribution.odata.vocabulary import DELETED_PRODUCTS, PRODUCTS, Vocabulary
+from refsys.missions import TypeRegistry
+
+#: What operators may ask for besides the users' names.
+OPERATORS: Final = {
+    **PRODUCTS,
+    **DELETED_PRODUCTS,
+    "State": "state",
+    "Type": "product_type",
+    "Platform": "platform",
+    "Timeliness": "timeliness",
+}
+_COLUMNS: Final = {
+    "name": "p.name",
+    "id": "p.id",
+    "revision": "p.revision",
+    "state": "p.state",
+    "visibility": "p.visibility",
+    "product_type": "p.product_type",
+    "sensing_start": "p.sensing_start",
+    "sensing_stop": "p.sensing_stop",
+    "described_at": "p.described_at",
+    "published_at": "p.published_at",
+    "package_size": "p.package_size",
+    "problems": "cardinality(p.problems)",
+}
+_PAGE: Final = 500
+_AGO = re.compile(r"(\d{1,6})([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `find` was asked. `pattern` (with * and ?) is what names have to match beyond `terms`."""
+
+    terms: tuple[Expression, ...]
+    pattern: str
+    odata: str
+
+    @classmethod
+    def parse(cls, *, name: str, product_type: str, since: str, odata: str, now: datetime) -> Wanted:
+        """Raises ConfigurationError where an option cannot be meant."""
+        terms: list[Expression] = []
+        pattern = name if set(name) & set("*?") else ""
+        for piece in re.split(r"[*?]+", name):
+            if piece:
+                terms.append(TextMatch(How.CONTAINS, Property("name"), piece))
+        if product_type:
+            terms.append(Comparison(Property("product_type"), Op.EQ, Literal(product_type)))
+        if since:
+            terms.append(Comparison(Property("described_at"), Op.GE, Literal(_instant(since, now))))
+        return cls(tuple(terms), pattern, odata)
+
+
+async def find_products(
+    connection: asyncpg.Connection, wanted: Wanted, types: TypeRegistry, *, limit: int
+) -> list[dict[str, Any]]:
+    """The newest products of any state, at most `limit`. Raises ConfigurationError where the filter is wrong."""
+    terms = list(wanted.terms)
+    if wanted.odata:
+        try:
+            terms.append(parse_filter(wanted.odata, Vocabulary(OPERATORS, types.attributes)))
+        except RefsysError as error:
+            raise ConfigurationError(str(error).replace("$filter", "--filter", 1)) from error
+    found: list[dict[str, Any]] = []
+    async for row in _rows(connection, all_of(*terms)):
+        if not wanted.pattern or fnmatch.fnmatchcase(row["name"], wanted.pattern):
+            found.append({name: to_plain(value) for name, value in row.items()})
+        if len(found) == limit:
+            break
+    return found
+
+
+async def _rows(connection: asyncpg.Connection, expression: Expression) -> AsyncIterator[asyncpg.Record]:
+    order = (Order(DEFAULT_ORDER[Scope.OPERATOR], descending=True),)
+    columns = [f"{sql} AS {name}" for name, sql in _COLUMNS.items()]
+    offset = 0
+    while True:
+        wanted = Search(filter=expression, order=order, limit=_PAGE, offset=offset, scope=Scope.OPERATOR)
+        rows = await search.find(connection, wanted, columns=columns)
+        for row in rows:
+            yield row
+        if len(rows) < _PAGE:
+            return
+        offset += _PAGE
+
+
+def dossier_to_json(dossier: Dossier) -> dict[str, Any]:
+    """Everything, as JSON has it: instants and ids as texts, digests in hexadecimal digits."""
+    found = {
+        "name": dossier.name,
+        "times": dossier.instants(),
+        "product": asdict(dossier.product) if dossier.product else None,
+        "content": asdict(dossier.content),
+        "files": [asdict(entry) for entry in dossier.files],
+        "steps": [asdict(step) for step in dossier.steps],
+        "revisions": [
+            {"id": product.id, "revision": product.revision, "state": product.state, "cause": product.deletion_cause}
+            for product in dossier.revisions
+        ],
+    }
+    plain: dict[str, Any] = to_plain(found)
+    return plain
+
+
+def to_plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return format_instant(value)
+        case UUID():
+            return str(value)
+        case bytes():
+            return value.hex()
+        case dict():
+            return {name: to_plain(member) for name, member in value.items()}
+        case list() | tuple():
+            return [to_plain(member) for member in value]
+        case _:
+            return value
+
+
+def _instant(text: str, now: datetime) -> datetime:
+    if ago := _AGO.fullmatch(text):
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--since {text}: is no date", advice="for example 2024-09-01, 6h or 2d") from error
