@@ -65,7 +65,7 @@ def find(
     if not found:
         console.print("no product is like that")
         raise typer.Exit(1)
-    console.print(products_table(found[:limit]))
+    console.print(products_table(found[:limit], width=console.width))
     if len(found) > limit:
         console.print(f"[dim]there are more; --limit {limit * 5} shows them[/]")
 

@@ -15,6 +15,7 @@ from refsys.catalogue.model import Product
 from refsys.core.times import format_instant
 
 FILES_SHOWN: Final = 20
+WIDE: Final = 160
 _STATES: Final = {
     "published": "green",
     "described": "yellow",
@@ -25,18 +26,19 @@ _STATES: Final = {
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
-def products_table(found: Sequence[dict[str, Any]]) -> Table:
+def products_table(found: Sequence[dict[str, Any]], *, width: int) -> Table:
+    """One line each; on a terminal narrower than WIDE without what the name says too."""
     table = Table(box=None, header_style="dim")
-    table.add_column("name", no_wrap=True, overflow="fold")
-    for heading in ("type", "sensing", "state", "published"):
+    table.add_column("name", overflow="fold")
+    for heading in ("type", "sensing", "state", "published") if width >= WIDE else ("state", "published"):
         table.add_column(heading, no_wrap=True)
     table.add_column("size", justify="right", no_wrap=True)
     for product in found:
         state = product["state"] if product["visibility"] == "public" else f"{product['state']} {product['visibility']}"
+        named = (escape(product["product_type"]), _seconds(product["sensing_start"])) if width >= WIDE else ()
         table.add_row(
             escape(product["name"]) + (f" [dim]r{product['revision']}[/]" if product["revision"] > 1 else ""),
-            escape(product["product_type"]),
-            _seconds(product["sensing_start"]),
+            *named,
             _coloured(state, product["state"]) + (" [yellow]![/]" if product["problems"] else ""),
             _seconds(product["published_at"]),
             "–" if product["package_size"] is None else size_text(product["package_size"]),
@@ -102,9 +104,9 @@ def _print_lineage(dossier: Dossier, console: Console) -> None:
     content = dossier.content
     lineage = {
         "source": content.source,
-        "content": f"{content.id} of {len(dossier.contents)} under this name, in {content.base}",
-        "origin": ", ".join(f"{name} {value}" for name, value in content.origin_checksums.items()),
         **{name: str(value) for name, value in (dossier.product.lineage if dossier.product else {}).items()},
+        "content": f"{content.id}, one of {len(dossier.contents)} under this name, in {content.base}",
+        "origin": ", ".join(f"{name} {value}" for name, value in content.origin_checksums.items()),
     }
     console.print(_pairs("lineage", {name: escape(text) for name, text in lineage.items() if text}))
     if len(dossier.revisions) > 1:
