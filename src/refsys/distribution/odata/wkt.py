@@ -13,6 +13,7 @@ from refsys.distribution.odata.tokens import Token, fail
 GEOMETRIES: Final[dict[str, tuple[Kind, int]]] = {
     "POINT": ("Point", 0),
     "LINESTRING": ("LineString", 1),
+    "MULTILINESTRING": ("MultiLineString", 2),
     "POLYGON": ("Polygon", 2),
     "MULTIPOLYGON": ("MultiPolygon", 3),
 }
