@@ -349,6 +349,14 @@ async def test_a_search_that_takes_too_long_is_stopped_and_says_so(pool, setting
         assert (response.status_code, "busy" in response.text) == (503, True)
 
 
+async def test_without_its_database_the_service_asks_for_patience(client, pool):
+    pool.terminate()
+    response = await client.get("Products")
+    assert response.status_code == 503
+    assert "the database does not answer" in response.json()["error"]["message"]
+    assert int(response.headers["retry-after"]) > 0
+
+
 async def test_only_what_is_published_and_public_is_shown(client, pool):
     hidden = [
         Row("ROLE", visibility="role"), Row("INTERNAL", visibility="internal"),

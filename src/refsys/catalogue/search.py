@@ -6,6 +6,7 @@ then looked at one by one; where it has many, the index of the order is walked, 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -46,6 +47,18 @@ class TooCostly(RefsysError):
     """A search was stopped: it took longer than its budget, or more than the database gives one query."""
 
 
+class Budget:
+    """Time for all that one request asks of the database; it runs from now."""
+
+    def __init__(self, seconds: float = BUDGET_S) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def left_s(self) -> float:
+        """Seconds that are left, never nothing."""
+        return max(0.001, self._end - time.monotonic())
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     by: Property
@@ -69,14 +82,15 @@ async def find(
     *,
     columns: Sequence[str],
     joins: str = "",
-    budget_s: float = BUDGET_S,
+    budget: Budget | None = None,
 ) -> list[asyncpg.Record]:
     """A page of products. `columns` and `joins` are SQL of the caller's own, in which `p` is the product.
 
     Raises TooCostly.
     """
+    budget = budget or Budget()
     compiler = Compiler()
-    source, where = await _source(connection, search, compiler, budget_s)
+    source, where = await _source(connection, search, compiler, budget)
     orders = search.order or (Order(DEFAULT_ORDER[search.scope]),)
     keys = [f"p.{order.by.name} AS k{number}" for number, order in enumerate(orders)]
     tie = " DESC" if orders[0].descending else ""
@@ -91,21 +105,22 @@ async def find(
         joins=joins,
         page_order=", ".join([*(_key(f"page.k{n}", order) for n, order in enumerate(orders)), f"page.id{tie}"]),
     )
-    rows: list[asyncpg.Record] = await _within(budget_s, connection.fetch(sql, *compiler.args, timeout=budget_s))
+    rows: list[asyncpg.Record] = await _within(budget, connection.fetch(sql, *compiler.args, timeout=budget.left_s()))
     return rows
 
 
-async def count(connection: asyncpg.Connection, search: Search, *, budget_s: float = BUDGET_S) -> int:
+async def count(connection: asyncpg.Connection, search: Search, *, budget: Budget | None = None) -> int:
     """How many products the filter finds, exactly. Raises TooCostly."""
+    budget = budget or Budget()
     compiler = Compiler(joins=True)
-    source, where = await _source(connection, search, compiler, budget_s)
+    source, where = await _source(connection, search, compiler, budget)
     sql = _COUNT.format(source=source, where=where)
-    found: int = await _within(budget_s, connection.fetchval(sql, *compiler.args, timeout=budget_s))
+    found: int = await _within(budget, connection.fetchval(sql, *compiler.args, timeout=budget.left_s()))
     return found
 
 
 async def _source(
-    connection: asyncpg.Connection, search: Search, compiler: Compiler, budget_s: float
+    connection: asyncpg.Connection, search: Search, compiler: Compiler, budget: Budget
 ) -> tuple[str, str]:
     """FROM and WHERE: of all products, or of the few that overlap an area which is asked for."""
     terms = conjuncts(search.filter)
@@ -114,24 +129,20 @@ async def _source(
         return _PRODUCTS, compiler.where(search.filter, search.scope)
     area = terms[place]
     assert isinstance(area, Intersects)
-    few = await _within(
-        budget_s,
-        connection.fetchval(
-            "SELECT catalogue.overlapping($1::text[]::polygon[], $2)", polygons(area.area), FEW, timeout=budget_s
-        ),
-    )
+    sql, rings = "SELECT catalogue.overlapping($1::text[]::polygon[], $2)", polygons(area.area)
+    few = await _within(budget, connection.fetchval(sql, rings, FEW, timeout=budget.left_s()))
     if few is None:
         return _PRODUCTS, compiler.where(search.filter, search.scope)
     source = _THESE.format(ids=compiler.bind(few))
     return source, compiler.where(all_of(*terms[:place], *terms[place + 1 :]), search.scope)
 
 
-async def _within(budget_s: float, query: Awaitable[_Result]) -> _Result:
+async def _within(budget: Budget, query: Awaitable[_Result]) -> _Result:
     try:
         return await query
     except (TimeoutError, asyncpg.QueryCanceledError) as error:
         raise TooCostly(
-            f"the search took longer than {budget_s:g} s and was stopped",
+            f"the search took longer than {budget.seconds:g} s and was stopped",
             advice="narrow it: name a collection, a shorter time range, or a smaller area",
         ) from error
     except (asyncpg.InsufficientResourcesError, asyncpg.ProgramLimitExceededError) as error:

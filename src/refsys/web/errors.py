@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
+import asyncpg
 import orjson
 import structlog
 from starlette.exceptions import HTTPException
@@ -20,6 +21,12 @@ from refsys.distribution.odata.errors import ODataError, error_body, error_respo
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_S: Final = 10
+_LOST_DATABASE: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+)
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -79,6 +86,11 @@ async def on_refsys_error(request: Request, error: Exception) -> Response:
     return _answer(503, str(error), {"Retry-After": str(int(retry_after_s))})
 
 
+async def on_lost_database(request: Request, error: Exception) -> Response:
+    log.warning("request.refused", path=request.url.path, error=f"{type(error).__name__}: {error}")
+    return _answer(503, "the database does not answer; try again in a moment", {"Retry-After": str(RETRY_AFTER_S)})
+
+
 async def on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     told = error.detail
@@ -95,4 +107,5 @@ def _answer(status: int, message: str, headers: Mapping[str, str] | None) -> Res
 
 def handlers() -> dict[Any, Any]:
     """Exception → who answers it, for Starlette."""
-    return {ODataError: on_odata_error, RefsysError: on_refsys_error, HTTPException: on_http_error}
+    lost = dict.fromkeys(_LOST_DATABASE, on_lost_database)
+    return {ODataError: on_odata_error, RefsysError: on_refsys_error, HTTPException: on_http_error, **lost}

@@ -10,7 +10,7 @@ import orjson
 
 from refsys.catalogue import search, store
 from refsys.catalogue.compiler import Scope
-from refsys.catalogue.search import Search
+from refsys.catalogue.search import Budget, Search
 from refsys.distribution.odata import documents
 from refsys.distribution.odata.documents import Volatile
 from refsys.missions import TypeRegistry
@@ -33,14 +33,14 @@ LEFT JOIN distribution.document {alias}
 
 
 async def fetch_entities(
-    connection: asyncpg.Connection, wanted: Search, expand: Sequence[str], types: TypeRegistry, *, budget_s: float
+    connection: asyncpg.Connection, wanted: Search, expand: Sequence[str], types: TypeRegistry, *, budget: Budget
 ) -> list[str]:
     """The members of each product's object, without its braces. Raises search.TooCostly."""
     columns, joins = [*_COLUMNS], _join("core", documents.PRODUCT)
     if "Attributes" in expand:
         columns.append("attributes.body AS attributes")
         joins += _join("attributes", documents.ATTRIBUTES)
-    rows = await search.find(connection, wanted, columns=columns, joins=joins, budget_s=budget_s)
+    rows = await search.find(connection, wanted, columns=columns, joins=joins, budget=budget)
     return [await _entity(connection, row, expand, types, wanted.scope) for row in rows]
 
 

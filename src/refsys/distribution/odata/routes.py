@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from refsys.catalogue import search
 from refsys.catalogue.compiler import Scope
-from refsys.catalogue.search import BUDGET_S, Search, TooCostly
+from refsys.catalogue.search import BUDGET_S, Budget, Search, TooCostly
 from refsys.core.filters import Comparison, Literal, Op, Property, all_of
 from refsys.distribution.odata import metadata, pages
 from refsys.distribution.odata.errors import ODataError
@@ -104,9 +104,9 @@ class _Root:
             offset=options.skip,
             scope=entities.scope,
         )
-        async with self._connection() as connection:
-            found = await pages.fetch_entities(connection, wanted, options.expand, self._types, budget_s=self._budget_s)
-            count = await search.count(connection, wanted, budget_s=self._budget_s) if options.count else None
+        async with self._connection() as (connection, budget):
+            found = await pages.fetch_entities(connection, wanted, options.expand, self._types, budget=budget)
+            count = await search.count(connection, wanted, budget=budget) if options.count else None
         link = None
         if len(found) > options.top and options.top and options.skip + options.top <= MAX_SKIP:
             link = options.next_link(self._url(request, entities.name))
@@ -119,19 +119,19 @@ class _Root:
         options = entities.options(request, ENTITY_OPTIONS)
         key = product_key(request.path_params["key"])
         wanted = Search(filter=Comparison(Property("id"), Op.EQ, Literal(key)), limit=1, scope=entities.scope)
-        async with self._connection() as connection:
-            found = await pages.fetch_entities(connection, wanted, options.expand, self._types, budget_s=self._budget_s)
+        async with self._connection() as (connection, budget):
+            found = await pages.fetch_entities(connection, wanted, options.expand, self._types, budget=budget)
         if not found:
             raise ODataError(f"{entities.name} has no {key}", status=404)
         return Response(pages.single(found[0], name=entities.name, expand=options.expand), media_type=_JSON)
 
     async def count(self, entities: _Set, request: Request) -> Response:
         options = entities.options(request, COUNT_OPTIONS)
-        async with self._connection() as connection:
+        async with self._connection() as (connection, budget):
             found = await search.count(
                 connection,
                 Search(filter=all_of(options.filter), scope=entities.scope),
-                budget_s=self._budget_s,
+                budget=budget,
             )
         return Response(str(found), media_type="text/plain")
 
@@ -157,13 +157,15 @@ class _Root:
         return f"{base}{ROOT}/{name}"
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+    async def _connection(self) -> AsyncIterator[tuple[asyncpg.Connection, Budget]]:
+        """A connection, and the time that the request has for it, waiting included."""
+        budget = Budget(self._budget_s)
         try:
-            connection = await self._pool.acquire(timeout=self._budget_s)
+            connection = await self._pool.acquire(timeout=budget.left_s())
         except TimeoutError as error:
             raise TooCostly("the database is busy with other searches", advice="try again in a moment") from error
         try:
-            yield connection
+            yield connection, budget
         finally:
             await self._pool.release(connection)
 
