@@ -29,6 +29,9 @@ PART_SIZE = 10.0
 
 # Areas below this are rounding, not ground: 1e-9 square degrees are about 12 square metres.
 _NO_AREA = 1e-9
+# Digits kept of a coordinate in degrees: 0.1 mm.
+_DIGITS = 9
+_GRID = 1e-9
 # Half the width given to points and lines in the index, in degrees (0.1 m).
 _HAIR = 1e-6
 
@@ -57,13 +60,16 @@ def polygon(points: Sequence[Point]) -> Footprint:
     shape = shapely.Polygon(path)
     quality = ""
     if not shape.is_valid:
-        shape, quality = shapely.make_valid(shape, method="structure"), "the ring crosses itself; repaired"
-    shape = _wrap(shape)
-    if turns == 0 and abs(area) > 2 * math.pi:
-        shape = shapely.box(-180, -90, 180, 90).difference(shape)
-    rings = [_rings(piece) for piece in _polygons(shape)]
-    if not rings:
-        return Footprint(line(_first_visits(ring)).geometry, "the ring has no area; kept as a line")
+        # its pieces may share an edge, which a MultiPolygon must not: unite them
+        shape = shapely.union_all(list(_polygons(shapely.make_valid(shape, method="structure"))), grid_size=_GRID)
+        quality = "the ring crosses itself; repaired"
+    pieces = [] if shape.is_empty else list(_polygons(_wrap(shape)))
+    if pieces and turns == 0 and abs(area) > 2 * math.pi:
+        seen = shapely.union_all(pieces)
+        pieces = list(_polygons(shapely.difference(shapely.box(-180, -90, 180, 90), seen, grid_size=_GRID)))
+    if not pieces:
+        return Footprint(line(_first_visits(ring)).geometry, "the ring has no area; kept as a line or point")
+    rings = [_rings(piece) for piece in pieces]
     if len(rings) == 1:
         return Footprint({"type": "Polygon", "coordinates": rings[0]}, quality)
     return Footprint({"type": "MultiPolygon", "coordinates": rings}, quality)
@@ -138,7 +144,9 @@ def _distinct(points: Sequence[Point], *, ring: bool = True) -> list[Point]:
     for lon, lat in points:
         if not (-360.0 <= lon <= 360.0 and -90.000001 <= lat <= 90.000001):
             raise ValueError(f"has the position longitude {lon}, latitude {lat}, which is not on Earth")
-        position = (lon if -180.0 <= lon <= 180.0 else math.remainder(lon, 360.0), max(-90.0, min(90.0, lat)))
+        if not -180.0 <= lon <= 180.0:
+            lon = math.remainder(lon, 360.0)
+        position = (round(lon, _DIGITS), round(max(-90.0, min(90.0, lat)), _DIGITS))
         if not kept or not _same(position, kept[-1]):
             kept.append(position)
     while ring and len(kept) > 1 and _same(kept[0], kept[-1]):
@@ -217,11 +225,15 @@ def _wrap(shape: BaseGeometry) -> BaseGeometry:
     if lowest == highest == 0:
         return shape
     pieces: list[BaseGeometry] = []
-    for turn in range(lowest, highest + 1):
+    # a line along the antimeridian lies between two windows: either will do
+    for turn in range(lowest, max(lowest, highest) + 1):
         window = shapely.box(-180 + 360 * turn, -90, 180 + 360 * turn, 90)
-        piece = shape.intersection(window)
-        pieces.append(shapely.transform(piece, lambda xy, turn=turn: (xy - (360.0 * turn, 0.0)).round(10)))
-    return pieces[0] if len(pieces) == 1 else shapely.union_all(pieces)
+        # on the grid of the digits kept: what rounding moves cannot make the pieces invalid
+        piece = shapely.intersection(shape, window, grid_size=_GRID)
+        moved = shapely.transform(piece, lambda xy, turn=turn: (xy - (360.0 * turn, 0.0)).round(_DIGITS))
+        # where the shape only touches the antimeridian, lines and points come with the pieces
+        pieces += [found for found in _flat(moved) if found.geom_type == shape.geom_type.removeprefix("Multi")]
+    return pieces[0] if len(pieces) == 1 else shapely.union_all(pieces, grid_size=_GRID)
 
 
 def _polygons(shape: BaseGeometry) -> Iterator[shapely.Polygon]:
@@ -245,7 +257,7 @@ def _flat(shape: BaseGeometry) -> Iterator[BaseGeometry]:
 
 
 def _rings(shape: shapely.Polygon) -> list[list[list[float]]]:
-    oriented = shapely.geometry.polygon.orient(shape, 1.0)
+    oriented = shapely.geometry.polygon.orient(shapely.remove_repeated_points(shape), 1.0)
     return [[[lon, lat] for lon, lat in ring.coords] for ring in (oriented.exterior, *oriented.interiors)]
 
 

@@ -1,0 +1,223 @@
+"""Footprints are valid by RFC 7946 and cover what the satellite saw: everywhere, poles and antimeridian included."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import shapely
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from refsys.core.footprints import PART_SIZE, area_sr, bbox, line, parts, polygon
+
+Point = tuple[float, float]
+
+
+def destination(start: Point, bearing_deg: float, distance_deg: float) -> Point:
+    """The position at a great-circle distance and bearing from another."""
+    lon, lat, bearing, distance = (math.radians(v) for v in (*start, bearing_deg, distance_deg))
+    up = (math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat))
+    east = (-math.sin(lon), math.cos(lon), 0.0)
+    north = (-math.sin(lat) * math.cos(lon), -math.sin(lat) * math.sin(lon), math.cos(lat))
+    x, y, z = (
+        math.cos(distance) * u + math.sin(distance) * (math.sin(bearing) * e + math.cos(bearing) * n)
+        for u, e, n in zip(up, east, north, strict=True)
+    )
+    return math.degrees(math.atan2(y, x)), math.degrees(math.asin(max(-1.0, min(1.0, z))))
+
+
+def blob(centre: Point, radius_deg: float, wave: float, lobes: int, count: int = 240) -> list[Point]:
+    """A star-shaped ring round a centre, clockwise, dense enough that straight edges mean little."""
+    return [destination(centre, b, radius(radius_deg, wave, lobes, b)) for b in (360 * i / count for i in range(count))]
+
+
+def radius(radius_deg: float, wave: float, lobes: int, bearing_deg: float) -> float:
+    return radius_deg * (1 + wave * math.sin(math.radians(lobes * bearing_deg)))
+
+
+def cap_area(radius_deg: float, wave: float, lobes: int) -> float:
+    steps = 3600
+    radii = (math.radians(radius(radius_deg, wave, lobes, 360 * i / steps)) for i in range(steps))
+    return 2 * math.pi * sum(1 - math.cos(r) for r in radii) / steps
+
+
+def assert_sound(geometry: dict) -> None:
+    """Closed rings, exteriors counter-clockwise, no repeated point, in range, valid."""
+    assert geometry["type"] in ("Polygon", "MultiPolygon")
+    polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    for rings in polygons:
+        for index, ring in enumerate(rings):
+            assert ring[0] == ring[-1]
+            assert len(ring) >= 4
+            assert all(a != b for a, b in pairwise(ring))
+            assert all(-180 <= lon <= 180 and -90 <= lat <= 90 for lon, lat in ring)
+            assert shapely.LinearRing(ring).is_ccw == (index == 0)
+    shape = shapely.geometry.shape(geometry)
+    assert shape.is_valid, shapely.is_valid_reason(shape)
+
+
+def contains(geometry: dict, point: Point) -> bool:
+    return bool(shapely.geometry.shape(geometry).intersects(shapely.Point(point)))
+
+
+blobs = {
+    "centre": st.tuples(st.floats(-180, 180), st.floats(-90, 90)),
+    "radius_deg": st.floats(0.2, 40),
+    "wave": st.floats(0, 0.4),
+    "lobes": st.integers(0, 4),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(**blobs, turned=st.booleans())
+@example(centre=(0, 90), radius_deg=10, wave=0.0, lobes=0, turned=False)
+@example(centre=(0, -90), radius_deg=10, wave=0.0, lobes=0, turned=True)
+@example(centre=(180, 0), radius_deg=10, wave=0.3, lobes=3, turned=True)
+@example(centre=(180, 85), radius_deg=20, wave=0.3, lobes=2, turned=False)
+def test_what_lies_round_any_point_of_the_globe_is_covered_and_nothing_else(
+    centre: Point, radius_deg: float, wave: float, lobes: int, turned: bool
+) -> None:
+    ring = blob(centre, radius_deg, wave, lobes)
+    geometry = polygon(ring[::-1] if turned else ring).geometry
+    assert_sound(geometry)
+    reference = cap_area(radius_deg, wave, lobes)
+    assert area_sr(geometry) == pytest.approx(reference, rel=0.03)
+    assert contains(geometry, centre)
+    for bearing in range(0, 360, 30):
+        reach = radius(radius_deg, wave, lobes, bearing)
+        assert contains(geometry, destination(centre, bearing, 0.9 * reach))
+        assert not contains(geometry, destination(centre, bearing, 1.1 * reach))
+
+
+# round numbers meet each other, the poles and the antimeridian; free ones never would
+longitudes = st.floats(-180, 180) | st.sampled_from([float(lon) for lon in range(-180, 181, 30)])
+latitudes = st.floats(-90, 90) | st.sampled_from([float(lat) for lat in range(-90, 91, 30)])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(longitudes, latitudes), min_size=1, max_size=12))
+@example([(-180.0, -90.0), (-180.0, -60.0), (-150.0, 90.0)])
+@example([(-180.0, -1.0), (1.0, 0.0), (0.0, -90.0), (179.999999999, 0.0), (0.0, 0.0)])
+@example([(-180.0, -60.0), (-180.0, 0.0), (30.0, -60.0), (0.0, -90.0), (-150.0, -60.0), (-180.0, 90.0), (30.0, -60.0)])
+def test_any_positions_at_all_make_a_valid_geometry(points: list[Point]) -> None:
+    footprint = polygon(points)
+    geometry = footprint.geometry
+    if geometry["type"] in ("Polygon", "MultiPolygon"):
+        assert_sound(geometry)
+        assert area_sr(geometry) <= 4 * math.pi + 1e-9
+    else:
+        assert footprint.quality
+    west, south, east, north = bbox(geometry)
+    assert -180 <= west <= 180
+    assert -180 <= east <= 180
+    assert -90 <= south <= north <= 90
+
+
+@settings(max_examples=60, deadline=None)
+@given(**blobs)
+def test_parts_for_the_index_cover_the_footprint_and_stay_small(
+    centre: Point, radius_deg: float, wave: float, lobes: int
+) -> None:
+    geometry = polygon(blob(centre, radius_deg, wave, lobes, count=60)).geometry
+    shape = shapely.geometry.shape(geometry)
+    cells = [shapely.Polygon(ring) for ring in parts(geometry)]
+    for cell in cells:
+        west, south, east, north = cell.bounds
+        assert east - west <= PART_SIZE + 1e-9
+        assert north - south <= PART_SIZE + 1e-9
+    covered = shapely.union_all([cell.buffer(1e-9) for cell in cells])
+    assert shape.difference(covered).area <= 1e-6
+    assert sum(cell.area for cell in cells) == pytest.approx(shape.area, rel=1e-6)
+
+
+def test_a_ring_across_the_antimeridian_is_split_there() -> None:
+    geometry = polygon([(178, 10), (-178, 10), (-178, 12), (178, 12)]).geometry
+    assert_sound(geometry)
+    assert geometry["type"] == "MultiPolygon"
+    assert bbox(geometry) == (178, 10, -178, 12)
+    assert contains(geometry, (180, 11))
+    assert contains(geometry, (-180, 11))
+    assert not contains(geometry, (0, 11))
+
+
+def test_a_ring_that_touches_the_antimeridian_stays_one_polygon() -> None:
+    assert polygon([(178, 10), (180, 10), (180, 12), (178, 12)]).geometry["type"] == "Polygon"
+    assert polygon([(178, 10), (-180, 10), (-180, 12), (178, 12)]).geometry["type"] == "Polygon"
+    assert polygon([(180, 10), (-178, 10), (-178, 12), (180, 12)]).geometry["type"] == "Polygon"
+
+
+def test_a_ring_round_the_pole_has_the_pole_in_it() -> None:
+    geometry = polygon([(0, 80), (90, 82), (180, 80), (-90, 81)]).geometry
+    assert_sound(geometry)
+    assert contains(geometry, (37, 89.9))
+    assert not contains(geometry, (37, 70))
+    assert bbox(geometry) == (-180, 80, 180, 90)
+
+
+def test_a_stripe_over_both_poles_is_not_the_rest_of_the_world() -> None:
+    # down one side of the Earth, round the south pole, up a little further east, and round the north pole
+    down = [(0.0, float(lat)) for lat in range(80, -81, -10)]
+    south = [(float(lon), -80.0) for lon in range(-30, -331, -30)]
+    up = [(20.0, float(lat)) for lat in range(-80, 81, 10)]
+    north = [(float(lon) - 360 if lon > 180 else float(lon), 80.0) for lon in range(50, 351, 30)]
+    geometry = polygon([*down, *[(lon + 360 if lon < -180 else lon, lat) for lon, lat in south], *up, *north]).geometry
+    assert_sound(geometry)
+    assert area_sr(geometry) < math.pi
+    for inside in ((10, 0), (200 - 360, 89), (-160, -89), (10, 85)):
+        assert contains(geometry, inside)
+    for outside in ((100, 0), (-100, 0), (-5, 0), (25, 0)):
+        assert not contains(geometry, outside)
+
+
+def test_a_vertex_at_the_pole_joins_the_meridians_on_either_side() -> None:
+    geometry = polygon([(10, 80), (40, 80), (123, 90)]).geometry
+    assert_sound(geometry)
+    assert contains(geometry, (25, 88))
+    assert not contains(geometry, (100, 88))
+
+
+def test_a_ring_that_crosses_itself_keeps_both_halves_and_says_so() -> None:
+    footprint = polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
+    assert_sound(footprint.geometry)
+    assert "crosses itself" in footprint.quality
+    assert contains(footprint.geometry, (0.5, 1))
+    assert contains(footprint.geometry, (1.5, 1))
+
+
+def test_a_sound_ring_is_kept_point_by_point() -> None:
+    ring = [(10.625828, 48.64994), (12.378114, 48.27924), (12.829241, 50.603844), (11.081389, 50.958828)]
+    footprint = polygon([*ring, ring[0]])
+    assert footprint.quality == ""
+    assert footprint.geometry == {"type": "Polygon", "coordinates": [[list(p) for p in [*ring, ring[0]]]]}
+    assert polygon(ring[::-1]).geometry["type"] == "Polygon"
+
+
+def test_rings_without_area_become_lines_and_points() -> None:
+    assert polygon([(5, 5)] * 5).geometry == {"type": "Point", "coordinates": [5, 5]}
+    out_and_back = polygon([(5, 5), (6, 6), (7, 7), (6, 6), (5, 5)])
+    assert out_and_back.geometry == {"type": "LineString", "coordinates": [[5, 5], [6, 6], [7, 7]]}
+    assert "no area" in out_and_back.quality
+
+
+def test_a_track_across_the_antimeridian_is_split_there() -> None:
+    geometry = line([(179, 10), (-179, 12)]).geometry
+    assert geometry["type"] == "MultiLineString"
+    assert geometry["coordinates"] == [[[179, 10], [180, 11]], [[-180, 11], [-179, 12]]]
+    assert bbox(geometry) == (179, 10, -179, 12)
+    assert line([(3, 4), (3, 4)]).geometry == {"type": "Point", "coordinates": [3, 4]}
+
+
+def test_lines_and_points_get_parts_as_thin_as_a_hair() -> None:
+    for geometry in (line([(0, 0), (25, 3)]).geometry, line([(3, 4)]).geometry):
+        cells = [shapely.Polygon(ring) for ring in parts(geometry)]
+        assert all(cell.is_valid and 0 < cell.area < 1e-4 for cell in cells)
+        assert shapely.union_all(cells).covers(shapely.geometry.shape(geometry))
+    assert len(parts(line([(0, 0), (25, 3)]).geometry)) == 3
+
+
+@pytest.mark.parametrize("point", [(0, 91), (361, 0), (math.nan, 0), (0, math.inf)])
+def test_what_is_no_position_on_earth_is_refused(point: Point) -> None:
+    with pytest.raises(ValueError, match="not on Earth"):
+        polygon([(0, 0), (1, 0), (1, 1), point])
