@@ -1,0 +1,146 @@
+"""Scripted misbehaviour: which requests of a station are answered otherwise than they should be.
+
+    station.faults.on_listing(Answer(503, retry_after_s=1), times=2)
+    station.faults.on_download(Cut(at_byte=1000), name="S1A_IW")
+    station.faults.on_download(Stall(at_byte=0), times=None)
+
+Rules are tried in the order in which they were given; the first that applies is used up by one request and decides it
+alone. Wrong sizes and checksums are no faults of requests but of products: `Station.offer` and `Station.announce`.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Final, Literal
+
+#: Kinds of requests: a page of Products, one product, its bytes, a token, what describes the service,
+#: or none of these.
+Kind = Literal["listing", "entity", "download", "token", "service", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Another status, at once: 500, 503, 401, 429 with Retry-After …"""
+
+    status: int
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Html:
+    """200 with a web page, as a proxy or a login form in between answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The connection ends after `at_byte` bytes of this response's body."""
+
+    at_byte: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Nothing comes after `at_byte` bytes of this response's body: for `seconds`, or until the client goes."""
+
+    at_byte: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoRange:
+    """Range is not understood: 200 with everything, without Accept-Ranges and ETag."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherETag:
+    """The ETag is not the one of the other responses, as if the file had been written again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """307 to another path of this station, or of `to` (scheme://host:port), where authentication is asked for again."""
+
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Twice:
+    """A listing that names each of its products twice, with one id or with another id for the second."""
+
+    other_id: bool = False
+
+
+Fault = Answer | Html | Cut | Stall | NoRange | OtherETag | Redirect | Twice
+
+#: What makes sense where.
+_BODIES: Final = (Answer, Html, Cut, Stall)
+_ALLOWED: Final[dict[Kind, tuple[type, ...]]] = {
+    "listing": (*_BODIES, Redirect, Twice),
+    "entity": (*_BODIES, Redirect),
+    "download": (*_BODIES, NoRange, OtherETag, Redirect),
+    "token": _BODIES,
+    "service": (),
+    "nothing": (),
+}
+
+
+@dataclass(slots=True)
+class _Rule:
+    kind: Kind
+    fault: Fault
+    left: int | None
+    name: str
+
+
+class Faults:
+    """The script of one station. `times`: how many requests, None = all; `name`: only products whose name contains it.
+
+    Every method may be called from any thread; raises ValueError for a fault that does not fit the kind of request.
+    """
+
+    def __init__(self) -> None:
+        self._rules: list[_Rule] = []
+        self._lock = threading.Lock()
+
+    def on_listing(self, fault: Fault, *, times: int | None = 1) -> None:
+        self._add(_Rule("listing", fault, times, ""))
+
+    def on_entity(self, fault: Fault, *, times: int | None = 1, name: str = "") -> None:
+        self._add(_Rule("entity", fault, times, name))
+
+    def on_download(self, fault: Fault, *, times: int | None = 1, name: str = "") -> None:
+        self._add(_Rule("download", fault, times, name))
+
+    def on_token(self, fault: Fault, *, times: int | None = 1) -> None:
+        self._add(_Rule("token", fault, times, ""))
+
+    def clear(self) -> None:
+        """Behave from now on."""
+        with self._lock:
+            self._rules.clear()
+
+    @property
+    def pending(self) -> int:
+        """Rules that have not been used up."""
+        return len(self._rules)
+
+    def take(self, kind: Kind, name: str = "", *, redirected: bool = False) -> Fault | None:
+        """The fault for this request, used up by one; a request that was redirected is not redirected again."""
+        with self._lock:
+            for rule in self._rules:
+                if rule.kind != kind or rule.name not in name or (redirected and isinstance(rule.fault, Redirect)):
+                    continue
+                if rule.left is not None:
+                    rule.left -= 1
+                    if rule.left < 1:
+                        self._rules.remove(rule)
+                return rule.fault
+        return None
+
+    def _add(self, rule: _Rule) -> None:
+        if not isinstance(rule.fault, _ALLOWED[rule.kind]):
+            raise ValueError(f"{type(rule.fault).__name__} is no fault of a {rule.kind}")
+        if rule.left is None or rule.left > 0:
+            with self._lock:
+                self._rules.append(rule)

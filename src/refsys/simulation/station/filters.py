@@ -1,0 +1,185 @@
+"""The station's own small reading of `$filter`: what AUXIP and PRIP promise, and nothing more.
+
+    or  = and { "or" and }
+    and = not { "and" not }
+    not = "not" not | "(" or ")" | function "(" property "," text ")" | property operator literal
+                                                                     | property "in" "(" literal {"," literal} ")"
+
+Properties: Name, Id, PublicationDate, ContentDate/Start, ContentDate/End. What is not known (ContentDate
+of a name without instants) compares as false. Written apart from the system's parser: a station is a stranger.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from refsys.core.times import parse_instant
+
+#: What a property holds, by name; None = not known.
+Properties = Callable[[str], Any]
+Predicate = Callable[[Properties], bool]
+
+KINDS: Final = {
+    "Name": "text",
+    "Id": "id",
+    "PublicationDate": "instant",
+    "ContentDate/Start": "instant",
+    "ContentDate/End": "instant",
+}
+_OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "eq": operator.eq, "ne": operator.ne, "gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le,
+}  # fmt: skip
+_FUNCTIONS: Final[dict[str, Callable[[str, str], bool]]] = {
+    "contains": operator.contains,
+    "startswith": str.startswith,
+    "endswith": str.endswith,
+}
+_TOKEN: Final = re.compile(
+    r"\s*(?:(?P<text>'(?:[^']|'')*')"
+    r"|(?P<instant>\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,12})?)?(?:[Zz]|[+-]\d{2}:\d{2})?)?(?![\w-]))"
+    r"|(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![\w-]))"
+    r"|(?P<word>[A-Za-z][\w.]*(?:/[A-Za-z][\w.]*)*)"
+    r"|(?P<sign>[(),]))"
+)
+_DEEPEST: Final = 50
+
+
+class FilterError(ValueError):
+    """The text is no filter that this station understands; says where."""
+
+
+def parse_filter(text: str) -> Predicate:
+    """Compile `$filter`; raises FilterError."""
+    parser = _Parser(text)
+    predicate = parser.either(0)
+    parser.end()
+    return predicate
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._tokens = list(_tokens(text))
+        self._next = 0
+
+    def either(self, depth: int) -> Predicate:
+        terms = [self._both(depth)]
+        while self._accept("or"):
+            terms.append(self._both(depth))
+        return terms[0] if len(terms) == 1 else lambda row: any(term(row) for term in terms)
+
+    def end(self) -> None:
+        if self._kind != "end":
+            raise self._error("expected the end, 'and' or 'or'")
+
+    def _both(self, depth: int) -> Predicate:
+        terms = [self._negated(depth)]
+        while self._accept("and"):
+            terms.append(self._negated(depth))
+        return terms[0] if len(terms) == 1 else lambda row: all(term(row) for term in terms)
+
+    def _negated(self, depth: int) -> Predicate:
+        if depth > _DEEPEST:
+            raise self._error(f"is nested deeper than {_DEEPEST}")
+        if self._accept("not"):
+            term = self._negated(depth + 1)
+            return lambda row: not term(row)
+        if self._accept("("):
+            inner = self.either(depth + 1)
+            self._expect(")")
+            return inner
+        return self._condition()
+
+    def _condition(self) -> Predicate:
+        word = self._take("word", "a property or a function")
+        if word in _FUNCTIONS:
+            return self._function(word)
+        if word not in KINDS:
+            raise self._error(f"{word!r} is not one of {', '.join(KINDS)}", back=1)
+        if self._accept("in"):
+            return self._membership(word)
+        name = self._take("word", "an operator")
+        if name not in _OPERATORS:
+            raise self._error(f"{name!r} is not one of {', '.join(_OPERATORS)}, in", back=1)
+        if KINDS[word] == "id" and name not in ("eq", "ne"):
+            raise self._error("ids have no order", back=1)
+        compare, wanted = _OPERATORS[name], self._literal(KINDS[word])
+        return lambda row: (value := row(word)) is not None and compare(value, wanted)
+
+    def _membership(self, word: str) -> Predicate:
+        self._expect("(")
+        wanted = {self._literal(KINDS[word])}
+        while self._accept(","):
+            wanted.add(self._literal(KINDS[word]))
+        self._expect(")")
+        return lambda row: row(word) in wanted
+
+    def _function(self, name: str) -> Predicate:
+        holds = _FUNCTIONS[name]
+        self._expect("(")
+        word = self._take("word", "a property")
+        if KINDS.get(word) != "text":
+            raise self._error(f"{name} takes Name, not {word!r}", back=1)
+        self._expect(",")
+        wanted = _unquoted(self._take("text", "a literal (text)"))
+        self._expect(")")
+        return lambda row: holds(row(word), wanted)
+
+    def _literal(self, kind: str) -> str | datetime:
+        text = self._take(kind, f"a literal ({kind})")
+        if kind == "text":
+            return _unquoted(text)
+        if kind == "id":
+            return text.lower()
+        try:
+            return parse_instant(text)
+        except ValueError as error:
+            raise self._error(str(error), back=1) from error
+
+    @property
+    def _kind(self) -> str:
+        return self._tokens[self._next][0]
+
+    def _accept(self, text: str) -> bool:
+        kind, found, _position = self._tokens[self._next]
+        if kind in ("word", "sign") and found == text:
+            self._next += 1
+            return True
+        return False
+
+    def _expect(self, text: str) -> None:
+        if not self._accept(text):
+            raise self._error(f"expected {text!r}")
+
+    def _take(self, kind: str, expected: str) -> str:
+        found, text, _position = self._tokens[self._next]
+        if found != kind:
+            raise self._error(f"expected {expected}")
+        self._next += 1
+        return text
+
+    def _error(self, message: str, back: int = 0) -> FilterError:
+        _kind, text, position = self._tokens[self._next - back]
+        return FilterError(f"$filter, at character {position + 1} ({text or 'the end'}): {message}")
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1].replace("''", "'")
+
+
+def _tokens(text: str) -> list[tuple[str, str, int]]:
+    """(kind, text, position) of each, with ("end", "", …) as the last."""
+    found: list[tuple[str, str, int]] = []
+    position, stop = 0, len(text.rstrip())
+    while position < stop:
+        match = _TOKEN.match(text, position)
+        if match is None or match.lastgroup is None:
+            raise FilterError(
+                f"$filter, at character {position + 1}: cannot be read: {text[position : position + 20]!r}"
+            )
+        found.append((match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
+        position = match.end()
+    return [*found, ("end", "", stop)]
