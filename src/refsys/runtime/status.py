@@ -14,6 +14,7 @@ from refsys.infra.postgres import MIGRATED_PACKAGES, connected, require_schema
 from refsys.infra.runfile import RunRecord, is_held, read_run
 from refsys.infra.settings import Settings
 from refsys.infra.telemetry import QUEUES_SQL
+from refsys.ingestion.store import inbox_states
 from refsys.runtime import services
 from refsys.runtime.isolation import Isolation, look
 
@@ -111,5 +112,13 @@ def _queues(rows: list[asyncpg.Record]) -> tuple[Queue, ...]:
 
 
 async def _inboxes(link: asyncpg.Connection, settings: Settings) -> tuple[dict[str, Any], ...]:
-    """What the settings say of each inbox, and what its memory says of its last look."""
-    return tuple({"id": inbox.id, "type": inbox.type, "url": inbox.url} for inbox in settings.inbox)
+    """What the settings say of each inbox, and what its memory says of its looks and offers."""
+    known = {state.id: state for state in await inbox_states(link)}
+    found = []
+    for inbox in settings.inbox:
+        told: dict[str, Any] = {"id": inbox.id, "type": inbox.type, "url": inbox.url}
+        state = known.get(inbox.id)
+        if state is not None:
+            told |= {name: value for name, value in asdict(state).items() if name != "id"}
+        found.append(told)
+    return tuple(found)

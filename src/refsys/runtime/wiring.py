@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from refsys.infra.postgres import MIGRATED_PACKAGES
 
@@ -33,9 +33,9 @@ def build_stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types
 
 
 async def run_inboxes(
-    settings: Settings, pool: asyncpg.Pool, storage: Storage, types: Any, stop: asyncio.Event
+    settings: Settings, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry, stop: asyncio.Event
 ) -> None:
     """Poll every inbox until `stop`."""
     from refsys.ingestion import inbox
 
-    await inbox.run_inboxes(settings, pool, stop)
+    await inbox.run_inboxes(settings, pool, storage, types, stop)

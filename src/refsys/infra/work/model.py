@@ -37,11 +37,12 @@ class Stage:
     `concurrency` limits how many of its steps run at the same time over all workers (0 = only the workers' own
     limits). `max_attempts` and `lease_s` are those of the settings where 0. `cap` is for `has_room`: due and running
     steps above which the feeders of this stage keep their rows to themselves (0 = no cap). Steps of a `version` above
-    the stage's are left to newer workers.
+    the stage's are left to newer workers. `close` is called when the runner ends.
     """
 
     name: str
     handle: Callable[[Attempt], Awaitable[None]]
+    close: Callable[[], Awaitable[None]] | None = None
     concurrency: int = 0
     max_attempts: int = 0
     lease_s: float = 0.0

@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from refsys.core.errors import ConfigurationError
-from refsys.infra.postgres import prepare_connection
+from refsys.infra.postgres import DATABASE_ERRORS, prepare_connection
 from refsys.infra.settings import WorkSettings
 from refsys.infra.work import store
 from refsys.infra.work.carrier import Carrier
@@ -21,9 +21,6 @@ from refsys.infra.work.keeper import Keeper
 from refsys.infra.work.model import Attempt, AttemptVoid, Stage, describe_error, judge, pause_before
 
 log = structlog.get_logger(__name__)
-
-#: What a lost or unwilling database raises.
-DATABASE_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 _POLL_S: Final = 5.0
 _RECONNECT_LIMIT_S: Final = 10.0
@@ -80,6 +77,8 @@ class Runner:
             for task in (stopped, taking, keeping, *self._running):
                 task.cancel()
             await asyncio.gather(stopped, taking, keeping, *self._running, return_exceptions=True)
+            closing = [stage.close() for stage in self._stages.values() if stage.close is not None]
+            await asyncio.gather(*closing, return_exceptions=True)
             log.info("work.stopped", worker=self._worker)
 
     async def _wind_down(self, taking: asyncio.Task[None]) -> None:
@@ -189,17 +188,20 @@ class Runner:
                         pass
             except AttemptVoid:
                 log.warning("step.void", attempt=attempt.number)
-            except asyncio.CancelledError:
-                if not attempt.lost:
+            except asyncio.CancelledError as error:
+                if attempt.lost:
+                    log.warning("step.void", attempt=attempt.number)
+                elif _is_being_cancelled():
                     raise
-                log.warning("step.void", attempt=attempt.number)
+                else:
+                    await self._failed(attempt, error)
             except Exception as error:
                 await self._failed(attempt, error)
             else:
                 seconds = round(asyncio.get_running_loop().time() - started, 4)
                 log.debug("step.done", attempt=attempt.number, seconds=seconds)
 
-    async def _failed(self, attempt: Attempt, error: Exception) -> None:
+    async def _failed(self, attempt: Attempt, error: BaseException) -> None:
         if attempt.committed:
             log.error("step.failed_after_commit", exc_info=error)
             return
@@ -253,6 +255,12 @@ class Runner:
                     return "left_to_lease"
                 await asyncio.sleep(again_s)
                 again_s = min(again_s * 2, 2.0)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether this task shall end; else a CancelledError came from something that the handler awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

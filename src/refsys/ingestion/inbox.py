@@ -1,0 +1,226 @@
+"""The inboxes: look at what is offered, remember it, queue it as there is room; none waits for another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import asyncpg
+import structlog
+
+from refsys.catalogue.store import used_bases
+from refsys.core import steps
+from refsys.core.errors import HostileInput, RefsysError, Transient
+from refsys.core.products import canonical_name, check_name
+from refsys.core.times import parse_instant
+from refsys.infra.postgres import DATABASE_ERRORS
+from refsys.infra.settings import FetchSettings, InboxSettings, Settings
+from refsys.infra.storage import Storage
+from refsys.infra.work import has_room
+from refsys.ingestion import store
+from refsys.ingestion.model import FETCH, Offer, Source
+from refsys.ingestion.protocols import open_source
+from refsys.ingestion.service import ATTEMPTS
+from refsys.missions import TypeRegistry
+
+log = structlog.get_logger(__name__)
+
+#: Steps of an inbox that are due or running above which its offers wait in the inbox's own memory.
+CAP: Final = 256
+#: The stages that what is fetched goes to, and how much of their work makes fetching pause.
+DOWNSTREAM: Final = {"catalogue.describe": 1000, "distribution.package": 1000, "distribution.publish": 1000}
+#: Seconds between two looks whether there is room for what waits.
+_DISPATCH_S: Final = 0.25
+#: Longest pause after looks that failed, in seconds.
+_PATIENCE_S: Final = 600.0
+#: Offers published longer ago than this are backlog: live ones go first.
+_BACKLOG: Final = timedelta(days=2)
+_SWEEP_S: Final = 3600.0
+_ABANDONED: Final = timedelta(days=1)
+
+
+async def run_inboxes(
+    settings: Settings, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry, stop: asyncio.Event
+) -> None:
+    """Watch every inbox, and sweep what dead attempts left, until `stop`."""
+    guard = _Room(storage, settings.fetch)
+    async with asyncio.TaskGroup() as group:
+        for inbox in settings.inbox:
+            group.create_task(_Inbox(settings, inbox, pool, types, guard).watch(stop), name=f"inbox {inbox.id}")
+        group.create_task(_sweep(pool, storage, stop), name="sweep")
+
+
+class _Inbox:
+    def __init__(
+        self, settings: Settings, inbox: InboxSettings, pool: asyncpg.Pool, types: TypeRegistry, guard: _Room
+    ) -> None:
+        self._settings = settings
+        self._inbox = inbox
+        self._pool = pool
+        self._types = types
+        self._guard = guard
+        self._match, self._ignore = re.compile(inbox.match), re.compile(inbox.ignore)
+        self._since = parse_instant(inbox.since)
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Look, queue, pause; a look that failed is told and tried again, ever later."""
+        source = await open_source(self._inbox, self._settings)
+        try:
+            while not stop.is_set():
+                pause_s = await self._look(source)
+                await self._dispatch_until(asyncio.get_running_loop().time() + pause_s, stop)
+        finally:
+            await source.close()
+
+    async def _look(self, source: Source) -> float:
+        """One look; returns the seconds until the next."""
+        try:
+            fresh = await self._remember(source)
+        except (RefsysError, *DATABASE_ERRORS) as error:
+            return await self._failed(error)
+        if fresh:
+            log.info("inbox.found", inbox=self._inbox.id, new=fresh)
+        return self._inbox.poll_s
+
+    async def _remember(self, source: Source) -> int:
+        """Enter what is offered, piece by piece, each with its cursor in one transaction."""
+        async with self._pool.acquire() as connection:
+            cursor = await store.open_inbox(connection, self._inbox.id)
+        fresh, newest = 0, cursor
+        async for offers in source.look(cursor):
+            rated = [self._rate(offer, cursor) for offer in offers]
+            dates = [offer.published_at for offer in offers if offer.published_at is not None]
+            newest = max([date for date in (newest, *dates) if date is not None], default=None)
+            async with self._pool.acquire() as connection, connection.transaction():
+                fresh += await store.enter(connection, self._inbox.id, rated)
+                await store.look_succeeded(connection, self._inbox.id, newest)
+            await self._dispatch()
+        async with self._pool.acquire() as connection:
+            await store.look_succeeded(connection, self._inbox.id, newest)
+        return fresh
+
+    async def _failed(self, error: BaseException) -> float:
+        problem = str(error) or type(error).__name__
+        failures = 1
+        with contextlib.suppress(*DATABASE_ERRORS):
+            async with self._pool.acquire() as connection:
+                await store.open_inbox(connection, self._inbox.id)
+                failures = await store.look_failed(connection, self._inbox.id, problem[:2000])
+        asked = error.retry_after_s if isinstance(error, Transient) and error.retry_after_s else 0.0
+        patience = min(self._inbox.poll_s * 2.0 ** min(failures, 20), max(_PATIENCE_S, self._inbox.poll_s))
+        pause_s = max(patience * random.uniform(0.5, 1.0), asked)  # noqa: S311
+        log.warning("inbox.failed", inbox=self._inbox.id, problem=problem, failures=failures, pause_s=round(pause_s, 1))
+        return pause_s
+
+    def _rate(self, offer: Offer, cursor: datetime | None) -> tuple[Offer, int, str]:
+        """An offer as it is remembered, its priority, and why it is left alone ("" = it is wanted)."""
+        name = canonical_name(offer.name)
+        try:
+            check_name(name)
+        except HostileInput:
+            # printable, and still no product's name: its step will say so
+            return _renamed(offer, ascii(offer.name)[:250]), steps.PRIORITY_NORMAL, self._unwanted(offer)
+        product_type = next((found.product_type for found in self._types.matching(name)), "")
+        published = offer.published_at
+        backlog = published is not None and published < (cursor or datetime.now(UTC)) - _BACKLOG
+        timeliness = "NRT" if re.search(r"_NR_|_NRT", name) else ""
+        priority = steps.priority(product_type=product_type, timeliness=timeliness, backlog=backlog)
+        return offer, priority, self._unwanted(offer)
+
+    def _unwanted(self, offer: Offer) -> str:
+        if self._ignore.fullmatch(offer.name):
+            return "its name matches `ignore`"
+        if not self._match.fullmatch(offer.name):
+            return "its name does not match `match`"
+        if self._inbox.mission and not offer.name.startswith(self._inbox.mission):
+            return f"it is not of mission {self._inbox.mission}"
+        if offer.published_at is not None and offer.published_at <= self._since:
+            return "it was published before `since`"
+        return ""
+
+    async def _dispatch_until(self, deadline: float, stop: asyncio.Event) -> None:
+        """Queue what waits as room comes, until the next look is due."""
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            waits = False
+            try:
+                waits = await self._dispatch()
+            except DATABASE_ERRORS as error:
+                log.warning("inbox.database_lost", inbox=self._inbox.id, error=str(error))
+            left_s = deadline - loop.time()
+            if left_s <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(left_s, _DISPATCH_S) if waits else left_s)
+
+    async def _dispatch(self) -> bool:
+        """Queue offers up to the cap; returns whether others wait."""
+        async with self._pool.acquire() as connection:
+            if not await store.has_waiting(connection, self._inbox.id):
+                return False
+            if await self._guard.is_open() and await self._has_room(connection):
+                await store.dispatch(connection, self._inbox.id, CAP // 2)
+                return await store.has_waiting(connection, self._inbox.id)
+        return True
+
+    async def _has_room(self, connection: asyncpg.Connection) -> bool:
+        """Whether neither our own stage nor those that follow it have enough to do."""
+        caps = {FETCH + self._inbox.id: CAP // 2, **DOWNSTREAM}
+        return all([await has_room(connection, stage, cap) for stage, cap in caps.items()])
+
+
+class _Room:
+    """Whether there is room in storage: closes below one share of free bytes, opens above another."""
+
+    def __init__(self, storage: Storage, settings: FetchSettings) -> None:
+        self._storage = storage
+        self._settings = settings
+        self._open = True
+
+    async def is_open(self) -> bool:
+        found = await asyncio.to_thread(self._storage.free_bytes)
+        if found is None:
+            return True
+        free = found[0] / max(1, found[1])
+        was_open = self._open
+        self._open = free >= (self._settings.pause_below_free if was_open else self._settings.resume_above_free)
+        if self._open != was_open:
+            log.warning("fetch.resumed" if self._open else "fetch.paused", free_share=round(free, 3))
+        return self._open
+
+
+async def _sweep(pool: asyncpg.Pool, storage: Storage, stop: asyncio.Event) -> None:
+    """Delete what attempts left that ended without anybody knowing."""
+    while not stop.is_set():
+        try:
+            await sweep_attempts(pool, storage, datetime.now(UTC) - _ABANDONED)
+        except (RefsysError, OSError, *DATABASE_ERRORS) as error:
+            log.warning("sweep.failed", error=str(error))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _SWEEP_S)
+
+
+async def sweep_attempts(pool: asyncpg.Pool, storage: Storage, before: datetime) -> Sequence[str]:
+    """Delete the folders of attempts in which nothing was written since `before` and which no content uses."""
+    stale = await asyncio.to_thread(storage.stale, f"{ATTEMPTS}/", before)
+    if not stale:
+        return []
+    async with pool.acquire() as connection:
+        used = await used_bases(connection, list(stale))
+    gone = [base for base in stale if base not in used]
+    for base in gone:
+        await asyncio.to_thread(storage.delete_prefix, f"{base}/")
+    if gone:
+        log.info("sweep.done", attempts=len(gone))
+    return gone
+
+
+def _renamed(offer: Offer, name: str) -> Offer:
+    return Offer(
+        offer.remote_id, offer.version, name, offer.size_bytes, offer.published_at, offer.origin_at, offer.checksums
+    )
