@@ -372,16 +372,18 @@ BEGIN
      WHERE d.id = ANY (taken) AND d.state = 'due' AND q.dedupe_key = d.id::text AND q.status = 'picked';
     DELETE FROM work.pgqueuer q
      WHERE q.dedupe_key = ANY (taken::text[]) AND q.status IN ('queued', 'picked')
-       AND NOT EXISTS (SELECT 1 FROM work.step d WHERE d.id::text = q.dedupe_key AND d.state IN ('due', 'running'));
+       AND NOT EXISTS (SELECT 1 FROM work.step d WHERE d.id = ANY (taken) AND d.id::text = q.dedupe_key
+                          AND d.state IN ('due', 'running'));
 END $$;
 
--- A step of this stage and key is over or paused: the one that waited behind it may start.
+-- A step of this stage and key is over or paused: the one that waited behind it may start. Its row is updated whether
+-- it was put back already or not: where a worker is about to put it back, this waits for that.
 CREATE FUNCTION work.release(of_stage text, of_key text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE work.pgqueuer q SET execute_after = 'epoch', updated = now()
       FROM work.step d
      WHERE d.stage = of_stage AND d.key = of_key AND d.state = 'due' AND d.not_before IS NULL
-       AND q.dedupe_key = d.id::text AND q.status = 'queued' AND q.execute_after > now();
+       AND q.dedupe_key = d.id::text AND q.status = 'queued';
     IF FOUND THEN
         PERFORM work.wake();
     END IF;
@@ -410,12 +412,14 @@ BEGIN
 END $$;
 
 -- An attempt failed. `pause` NULL parks the step, else it is due again after the pause. Fenced like finish.
--- Returns what became of it: parked, due, superseded (a newer step of the same key is due already) or void.
+-- Returns what became of it: parked, due, superseded (a newer step of the same key is due already) or void. A newer
+-- step that says the same is no news: it is taken in, or what is announced often would neither pause nor be parked.
 CREATE FUNCTION work.fail(failed bigint, held_token uuid, pause interval, with_error jsonb, notes text[])
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     step work.step;
     kept text[];
+    same work.step;
     newer bigint;
     instant timestamptz;
 BEGIN
@@ -434,6 +438,14 @@ BEGIN
         PERFORM work.release(step.stage, step.key);
         RETURN 'parked';
     END IF;
+    DELETE FROM work.step s
+     WHERE s.stage = step.stage AND s.key = step.key AND s.state = 'due' AND s.payload = step.payload
+    RETURNING * INTO same;
+    IF FOUND THEN
+        DELETE FROM work.pgqueuer q WHERE q.dedupe_key = same.id::text AND q.status IN ('queued', 'picked');
+        step.priority := greatest(step.priority, same.priority);
+        step.version := same.version;
+    END IF;
     UPDATE work.step s SET priority = greatest(s.priority, step.priority)
      WHERE s.stage = step.stage AND s.key = step.key AND s.state = 'due'
     RETURNING s.id INTO newer;
@@ -449,6 +461,7 @@ BEGIN
     instant := CASE WHEN pause > interval '0' THEN clock_timestamp() + pause END;
     UPDATE work.step s
        SET state = 'due', token = NULL, lease_until = NULL, not_before = instant,
+           priority = step.priority, version = step.version,
            deferred_at = CASE WHEN instant IS NOT NULL THEN instant - pause END, error = with_error, log = kept
      WHERE s.id = failed;
     PERFORM work.carry(failed, step.stage, step.priority, instant);
