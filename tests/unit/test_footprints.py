@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import pairwise
 
 import pytest
@@ -184,6 +185,21 @@ def test_a_ring_that_crosses_itself_keeps_both_halves_and_says_so() -> None:
     assert "crosses itself" in footprint.quality
     assert contains(footprint.geometry, (0.5, 1))
     assert contains(footprint.geometry, (1.5, 1))
+
+
+def test_a_tangle_of_points_is_kept_as_its_hull_and_says_so() -> None:
+    dice = random.Random(5)
+    tangle = [(dice.uniform(0, 10), dice.uniform(0, 10)) for _ in range(20_000)]
+    footprint = polygon(tangle)
+    assert_sound(footprint.geometry)
+    assert footprint.quality == "the ring of 20000 points crosses itself; its hull is kept"
+    assert all(contains(footprint.geometry, point) for point in tangle[::1000])
+    assert len(str(footprint.geometry)) < 2000
+
+
+def test_a_sound_ring_of_many_points_is_kept_point_by_point() -> None:
+    ring = blob((20, 40), 5, 0.2, 7, count=5000)
+    assert len(polygon(ring).geometry["coordinates"][0]) == 5001
 
 
 def test_a_sound_ring_is_kept_point_by_point() -> None:

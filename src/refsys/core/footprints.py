@@ -32,6 +32,8 @@ _NO_AREA = 1e-9
 # Digits kept of a coordinate in degrees: 0.1 mm.
 _DIGITS = 9
 _GRID = 1e-9
+# Edges between random points cross pair by pair: repairing 500 takes a second, 2,000 half a minute and a gigabyte.
+_MOST_REPAIRED = 500
 # Half the width given to points and lines in the index, in degrees (0.1 m).
 _HAIR = 1e-6
 
@@ -59,7 +61,10 @@ def polygon(points: Sequence[Point]) -> Footprint:
         path = _close_over_pole(ring, turns, area)
     shape = shapely.Polygon(path)
     quality = ""
-    if not shape.is_valid:
+    if not shape.is_valid and len(path) > _MOST_REPAIRED:
+        shape = shape.convex_hull
+        quality = f"the ring of {len(ring)} points crosses itself; its hull is kept"
+    elif not shape.is_valid:
         # its pieces may share an edge, which a MultiPolygon must not: unite them
         shape = shapely.union_all(list(_polygons(shapely.make_valid(shape, method="structure"))), grid_size=_GRID)
         quality = "the ring crosses itself; repaired"
@@ -82,10 +87,23 @@ def line(points: Sequence[Point]) -> Footprint:
         raise ValueError("has no point")
     if len(stops) == 1:
         return Footprint({"type": "Point", "coordinates": list(stops[0])})
-    pieces = list(_lines(_wrap(shapely.LineString(_unroll(stops)))))
+    pieces = list(_lines(_wrap(shapely.LineString(unroll(stops)))))
     if len(pieces) == 1:
         return Footprint({"type": "LineString", "coordinates": pieces[0]})
     return Footprint({"type": "MultiLineString", "coordinates": pieces})
+
+
+def unroll(points: Sequence[Point]) -> list[Point]:
+    """The positions with continuous longitudes: whole turns are added so that every step is the short way.
+
+    Raises ValueError where a coordinate is no position on Earth.
+    """
+    path: list[Point] = []
+    before: float | None = None
+    for lon, lat in (_position(*point) for point in points):
+        before = lon if before is None else lon + 360.0 * round((before - lon) / 360.0)
+        path.append((before, lat))
+    return path
 
 
 def bbox(geometry: Geometry) -> tuple[float, float, float, float]:
@@ -142,16 +160,20 @@ def _distinct(points: Sequence[Point], *, ring: bool = True) -> list[Point]:
     """Checked positions without repetitions, for a ring also without the repeated first."""
     kept: list[Point] = []
     for lon, lat in points:
-        if not (-360.0 <= lon <= 360.0 and -90.000001 <= lat <= 90.000001):
-            raise ValueError(f"has the position longitude {lon}, latitude {lat}, which is not on Earth")
-        if not -180.0 <= lon <= 180.0:
-            lon = math.remainder(lon, 360.0)
-        position = (round(lon, _DIGITS), round(max(-90.0, min(90.0, lat)), _DIGITS))
+        position = _position(lon, lat)
         if not kept or not _same(position, kept[-1]):
             kept.append(position)
     while ring and len(kept) > 1 and _same(kept[0], kept[-1]):
         kept.pop()
     return kept
+
+
+def _position(lon: float, lat: float) -> Point:
+    if not (-360.0 <= lon <= 360.0 and -90.000001 <= lat <= 90.000001):
+        raise ValueError(f"has the position longitude {lon}, latitude {lat}, which is not on Earth")
+    if not -180.0 <= lon <= 180.0:
+        lon = math.remainder(lon, 360.0)
+    return round(lon, _DIGITS), round(max(-90.0, min(90.0, lat)), _DIGITS)
 
 
 def _same(one: Point, other: Point) -> bool:
@@ -167,7 +189,7 @@ def _first_visits(ring: Sequence[Point]) -> list[Point]:
 
 def _unroll_ring(ring: Sequence[Point]) -> list[Point]:
     path = _along_poles(ring)
-    return _unroll([*path, path[0]])
+    return unroll([*path, path[0]])
 
 
 def _along_poles(ring: Sequence[Point]) -> list[Point]:
@@ -180,16 +202,6 @@ def _along_poles(ring: Sequence[Point]) -> list[Point]:
             path += [(ring[index - 1][0], lat), (ring[(index + 1) % len(ring)][0], lat)]
         else:
             path.append((lon, lat))
-    return path
-
-
-def _unroll(points: Sequence[Point]) -> list[Point]:
-    """The points with continuous longitudes: whole turns are added so that every step is the short way."""
-    path: list[Point] = []
-    before = points[0][0]
-    for lon, lat in points:
-        before = lon + 360.0 * round((before - lon) / 360.0)
-        path.append((before, lat))
     return path
 
 

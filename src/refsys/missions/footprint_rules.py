@@ -8,9 +8,17 @@ are no positions.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 
-from refsys.core.footprints import Footprint, Point, line, polygon
+import shapely
+
+from refsys.core.footprints import Footprint, Point, line, polygon, unroll
+
+#: No format has more: a full orbit of Sentinel-3 has 321 points, half an hour of Sentinel-2 about 2,000
+_MOST_POINTS = 20_000
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 class WrongCount(ValueError):
@@ -37,25 +45,18 @@ def track_if_given(texts: Sequence[str]) -> Footprint:
 
 
 def vignettes(texts: Sequence[str]) -> Footprint:
-    """Sentinel-1 wave mode L1 and L2: the quadrilateral round all vignettes.
+    """Sentinel-1 wave mode L1 and L2: the band through all vignettes, which lie in a near and a far swath in turn.
 
-    The vignettes alternate between a near and a far swath; the corners of the quadrilateral are one corner each of
-    the first and last vignette of both swaths (spec/catalogue 6.1).
+    The hulls of every three vignettes that follow each other, united: they hold each vignette and follow the track.
+    (The quadrilateral round the first and last ones, spec/catalogue 6.1, leaves out most of a long track.)
     """
-    frames = [_corners(text) for text in texts]
-    first, count = frames[0], len(frames)
-    if count == 1:
-        return polygon(first)
-    forward = count > 2 and _counter_clockwise(_centre(first), _centre(frames[1]), _centre(frames[-1]))
-    last, before = count - 1, count - 2
-    if count == 3:
-        a = b = 2
-    elif forward == (count % 2 == 0):
-        a, b = before, last
-    else:
-        a, b = last, before
-    c, d = (1, 0) if forward else (0, 1)
-    return polygon([frames[a][0], frames[b][1], frames[c][2], frames[d][3]])
+    if len(texts) > _MOST_POINTS // 4:
+        raise WrongCount(f"has {len(texts)} vignettes, more than {_MOST_POINTS // 4}")
+    path = unroll([point for text in texts for point in _corners(text)])
+    count = max(1, len(texts) - 2)
+    band = shapely.union_all([shapely.MultiPoint(path[4 * i : 4 * (i + 3)]).convex_hull for i in range(count)])
+    ring = band.exterior if band.geom_type == "Polygon" else band
+    return polygon([(math.remainder(lon, 360.0), lat) for lon, lat in shapely.get_coordinates(ring).tolist()])
 
 
 def positions(texts: Sequence[str]) -> Footprint:
@@ -69,6 +70,8 @@ def positions(texts: Sequence[str]) -> Footprint:
     points = [(numbers[i + 1], numbers[i]) for i in range(0, len(numbers), size)]
     if len(points) < 4:
         raise WrongCount(f"has {len(points)} points where a closed ring of at least 4 is required")
+    if len(points) > _MOST_POINTS:
+        raise WrongCount(f"has {len(points)} points, more than {_MOST_POINTS}")
     return polygon(points)
 
 
@@ -104,36 +107,11 @@ def _pairs(text: str) -> list[Point]:
 
 def _numbers(text: str) -> list[float]:
     words = text.replace(",", " ").split()
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError:
-        bad = next(word for word in words if not _is_number(word))
-        raise ValueError(f"has {bad[:40]!a} where a number is required") from None
-    if not all(math.isfinite(number) for number in numbers):
-        raise ValueError("has a number that is not finite")
-    return numbers
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    bad = next((word for word in words if not _NUMBER.fullmatch(word)), None)
+    if bad is not None:
+        raise ValueError(f"has {bad[:40]!a} where a number is required")
+    return [float(word) for word in words]
 
 
 def _closes(numbers: Sequence[float], size: int) -> bool:
     return len(numbers) % size == 0 and numbers[:2] == numbers[-size:][:2]
-
-
-def _centre(frame: Sequence[Point]) -> Point:
-    east = frame[0][0]
-    longitudes = [east + (lon - east + 180.0) % 360.0 - 180.0 for lon, _ in frame]
-    return sum(longitudes) / len(frame), sum(lat for _, lat in frame) / len(frame)
-
-
-def _counter_clockwise(first: Point, second: Point, third: Point) -> bool:
-    x1, y1 = first
-    x2, x3 = (x1 + (lon - x1 + 180.0) % 360.0 - 180.0 for lon in (second[0], third[0]))
-    y2, y3 = second[1], third[1]
-    return (x2 - x1) * (y2 + y1) + (x3 - x2) * (y3 + y2) + (x1 - x3) * (y1 + y3) < 0
