@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Final
 from urllib.parse import parse_qsl
@@ -23,6 +24,8 @@ _FORM_LIMIT: Final = 2**16
 _PAGE: Final = (
     b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body>We will be back soon.</body></html>\n"
 )
+
+_log = logging.getLogger(__name__)
 
 #: A group in a pattern is a product's id.
 _PATHS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
@@ -88,6 +91,9 @@ class StationApp:
             return self._error(error.status, str(error))
         except OSError as error:
             return self._error(500, f"{error.filename}: cannot be read: {error.strerror}")
+        except Exception:
+            _log.exception("%s %s", http.method, http.url.path)
+            return self._error(500, "this station has a defect; its log tells more")
 
     async def _resource(self, http: HttpRequest, request: Request, identity: str) -> ASGIApp:
         if http.method not in ("GET", "HEAD"):

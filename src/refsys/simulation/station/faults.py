@@ -5,7 +5,7 @@
     station.faults.on_download(Stall(at_byte=0), times=None)
 
 Rules are tried in the order in which they were given; the first that applies is used up by one request and decides it
-alone. Wrong sizes and checksums are no faults of requests but of products: `Station.offer` and `Station.announce`.
+alone. Wrong sizes and checksums are no faults of requests but of products: see `Station.offer`.
 """
 
 from __future__ import annotations
@@ -91,29 +91,31 @@ class _Rule:
     fault: Fault
     left: int | None
     name: str
+    after: int
 
 
 class Faults:
-    """The script of one station. `times`: how many requests, None = all; `name`: only products whose name contains it.
+    """The script of one station.
 
-    Every method may be called from any thread; raises ValueError for a fault that does not fit the kind of request.
+    `times`: how many requests, None = all; `after`: how many go well before; `name`: only for products whose name
+    contains it. Every method may be called from any thread; raises ValueError for a fault that does not fit the kind of request.
     """
 
     def __init__(self) -> None:
         self._rules: list[_Rule] = []
         self._lock = threading.Lock()
 
-    def on_listing(self, fault: Fault, *, times: int | None = 1) -> None:
-        self._add(_Rule("listing", fault, times, ""))
+    def on_listing(self, fault: Fault, *, times: int | None = 1, after: int = 0) -> None:
+        self._add(_Rule("listing", fault, times, "", after))
 
-    def on_entity(self, fault: Fault, *, times: int | None = 1, name: str = "") -> None:
-        self._add(_Rule("entity", fault, times, name))
+    def on_entity(self, fault: Fault, *, times: int | None = 1, after: int = 0, name: str = "") -> None:
+        self._add(_Rule("entity", fault, times, name, after))
 
-    def on_download(self, fault: Fault, *, times: int | None = 1, name: str = "") -> None:
-        self._add(_Rule("download", fault, times, name))
+    def on_download(self, fault: Fault, *, times: int | None = 1, after: int = 0, name: str = "") -> None:
+        self._add(_Rule("download", fault, times, name, after))
 
-    def on_token(self, fault: Fault, *, times: int | None = 1) -> None:
-        self._add(_Rule("token", fault, times, ""))
+    def on_token(self, fault: Fault, *, times: int | None = 1, after: int = 0) -> None:
+        self._add(_Rule("token", fault, times, "", after))
 
     def clear(self) -> None:
         """Behave from now on."""
@@ -130,6 +132,9 @@ class Faults:
         with self._lock:
             for rule in self._rules:
                 if rule.kind != kind or rule.name not in name or (redirected and isinstance(rule.fault, Redirect)):
+                    continue
+                if rule.after > 0:
+                    rule.after -= 1
                     continue
                 if rule.left is not None:
                     rule.left -= 1

@@ -177,9 +177,8 @@ def _tokens(text: str) -> list[tuple[str, str, int]]:
     while position < stop:
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
-            raise FilterError(
-                f"$filter, at character {position + 1}: cannot be read: {text[position : position + 20]!r}"
-            )
+            start = position + len(text[position:]) - len(text[position:].lstrip())
+            raise FilterError(f"$filter, at character {start + 1}: cannot be read: {text[start : start + 20]!r}")
         found.append((match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
         position = match.end()
     return [*found, ("end", "", stop)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from refsys.simulation.station.faults import Fault, Kind
@@ -16,7 +17,8 @@ _KEPT: Final = 20_000
 class Request:
     """One request. `status` is 0 until it is answered; `authorised_by` is the header that authorised it.
 
-    `sent_bytes` counts the body's bytes given to the network; `complete` says that all of them were.
+    `sent_bytes` counts the body's bytes given to the network; `complete` says that all of them were; `at` is when it
+    came, on the monotonic clock.
     """
 
     kind: Kind
@@ -32,6 +34,7 @@ class Request:
     sent_bytes: int = 0
     complete: bool = False
     fault: Fault | None = None
+    at: float = field(default_factory=time.monotonic)
 
 
 class Journal:

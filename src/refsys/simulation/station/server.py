@@ -64,6 +64,7 @@ class Station:
             raise ConfigurationError("is not a folder", subject=str(folder), advice="name the folder to offer")
         self.faults = Faults()
         self.journal = Journal()
+        self.auth = auth
         self._host = host
         self._port = port
         self._archive: ArchiveKind = archive
@@ -139,6 +140,11 @@ class Station:
         """What is offered, in the order in which it was offered; of the folder, what was seen at the last request."""
         return self._shelf.offered()
 
+    def look(self) -> None:
+        """See what changed in the folder, as every listing does first. Blocks."""
+        if self._watch is not None:
+            self._watch.refresh()
+
     def package(self, name: str) -> Package:
         """What is delivered for an offered name: path, true size and checksums. Blocks while it is made."""
         return self._packer.package(self._shelf.named(name))
@@ -167,7 +173,7 @@ class Station:
         assert self._server is not None
         assert self._serving is not None
         self._desk.stopping.set()
-        self._server.should_exit = True
+        self._server.leave.set()
         try:
             await self._serving
         finally:
@@ -220,7 +226,7 @@ class Station:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever embeds it; `up` is set when it listens."""
+    """Leaves signals to whoever embeds it; sets `up` when it listens and stops at once when `leave` is set."""
 
     def __init__(self, app: StationApp) -> None:
         super().__init__(
@@ -235,6 +241,7 @@ class _Server(uvicorn.Server):
             )
         )
         self.up = asyncio.Event()
+        self.leave = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -244,6 +251,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.up.set()
 
+    async def main_loop(self) -> None:
+        while not self.leave.is_set():
+            await self.on_tick(0)  # writes the Date header anew
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.leave.wait(), 1.0)
+
 
 def _listen(host: str, port: int) -> socket.socket:
     """Raises ConfigurationError naming the port."""
@@ -252,7 +265,8 @@ def _listen(host: str, port: int) -> socket.socket:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024
         )
     except OSError as error:
+        reason = str(error.strerror or error).partition(" (while")[0]
         raise ConfigurationError(
-            f"the station cannot listen on {host} port {port}: {error.strerror or error}",
+            f"the station cannot listen on {host} port {port}: {reason}",
             advice="name another port, or 0 for a free one",
         ) from error

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from refsys.simulation.station.faults import Cut, Fault, Stall
 
-PIECE: Final = 2**20
+PIECE: Final = 2**19
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
 
 
@@ -103,20 +103,24 @@ class Transfer:
         return bool(ended)
 
     async def _push(self, send: Send, gone: asyncio.Future[None], span: Span) -> bool:
-        """Send the bytes of `span`, reading one piece ahead; False if the client went or the file is shorter."""
+        """Send the bytes of `span`, reading one piece ahead.
+
+        False if the client went, the station stops, or the file is shorter.
+        """
         self._file.seek(span.start)
-        at, ahead = span.start, self._read(span.stop - span.start)
+        at, ahead = span.start, None
         try:
             while at < span.stop:
-                piece = await ahead
-                if not piece or gone.done():
+                piece = await (ahead or self._read(span.stop - at))
+                if not piece or gone.done() or self._stopping.is_set():
                     return False
                 at += len(piece)
-                ahead = self._read(span.stop - at)
+                ahead = self._read(span.stop - at) if at < span.stop else None
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             return True
         finally:
-            ahead.cancel()
+            if ahead is not None:
+                ahead.cancel()
 
     def _read(self, left: int) -> asyncio.Future[bytes]:
         return asyncio.get_running_loop().run_in_executor(None, self._file.read, min(PIECE, left))
