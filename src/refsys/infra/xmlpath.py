@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-_STEP = re.compile(r"(?P<name>[A-Za-z_][\w.-]*|\*)(?P<predicates>(?:\[[^\]]+\])*)")
+_BRACKETS = r"\[(?:'[^']*'|[^\]'])+\]"
+_STEP = re.compile(rf"(?P<name>[A-Za-z_][\w.-]*|\*)(?P<predicates>(?:{_BRACKETS})*)")
 _PREDICATE = re.compile(r"\[(?:@(?P<attribute>[A-Za-z_][\w.-]*)='(?P<text>[^']*)'|(?P<position>[1-9]\d*))\]")
 _ATTRIBUTE = re.compile(r"@[A-Za-z_][\w.-]*")
 
@@ -125,7 +126,7 @@ def _step(part: str, text: str) -> Step:
         raise ValueError(f"path {text!r}: {part!r} is not a step (a name, then [@attribute='text'] or [number])")
     equal: list[tuple[str, str]] = []
     position = 0
-    for predicate in re.findall(r"\[[^\]]+\]", match["predicates"]):
+    for predicate in re.findall(_BRACKETS, match["predicates"]):
         found = _PREDICATE.fullmatch(predicate)
         if found is None:
             raise ValueError(f"path {text!r}: {predicate!r} is neither [@attribute='text'] nor [number]")
