@@ -365,6 +365,15 @@ async def test_a_source_that_is_gone_is_an_error_that_names_it(client, tmp_path)
         assert str(tmp_path / ORBIT) in response.json()["error"]["message"]
 
 
+async def test_a_defect_of_the_station_is_an_error_too(client, offers):
+    def clock():
+        raise RuntimeError("stopped")
+
+    async with Station(offers, clock=clock) as station:
+        response = await client.get(f"{station.url}/Products")
+        assert (response.status_code, response.json()["error"]["code"]) == (500, "500")
+
+
 async def test_the_service_describes_itself(client):
     async with Station() as station:
         namespace = {"edm": "http://docs.oasis-open.org/odata/ns/edm"}

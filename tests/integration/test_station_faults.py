@@ -80,6 +80,7 @@ async def test_another_status_for_some_requests(client, station, status, retry_a
 
 async def test_half_a_body_can_be_resumed(client, station):
     station.faults.on_download(Cut(1_200_000))
+    assert (await client.head(value(station))).headers["content-length"] == "2000000"
     received, complete = await read_until_it_breaks(client, value(station))
     assert (received, complete) == (CONTENT[:1_200_000], False)
     rest, complete = await read_until_it_breaks(client, value(station), Range="bytes=1200000-")

@@ -111,7 +111,9 @@ class StationApp:
             await self._desk.look()
         offered = self._desk.find(identity) if request.kind != "listing" else None
         request.name = offered.name if offered else ""
-        fault = request.fault = self._faults.take(request.kind, request.name, redirected=request.redirected)
+        fault = request.fault = self._faults.take(
+            request.kind, request.name, head=http.method == "HEAD", redirected=request.redirected
+        )
         if isinstance(fault, Redirect):
             origin = fault.to or f"{http.url.scheme}://{http.url.netloc}"
             location = f"{origin}{_REDIRECTED}{http.url.path}{'?' * bool(http.url.query)}{http.url.query}"

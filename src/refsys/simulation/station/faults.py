@@ -98,7 +98,7 @@ class Faults:
     """The script of one station.
 
     `times`: how many requests, None = all; `after`: how many go well before; `name`: only for products whose name
-    contains it. Every method may be called from any thread; raises ValueError for a fault that does not fit the kind of request.
+    contains it. Every method may be called from any thread; raises ValueError for a fault that makes no sense there.
     """
 
     def __init__(self) -> None:
@@ -127,11 +127,15 @@ class Faults:
         """Rules that have not been used up."""
         return len(self._rules)
 
-    def take(self, kind: Kind, name: str = "", *, redirected: bool = False) -> Fault | None:
-        """The fault for this request, used up by one; a request that was redirected is not redirected again."""
+    def take(self, kind: Kind, name: str = "", *, head: bool = False, redirected: bool = False) -> Fault | None:
+        """The fault for this request, used up by one.
+
+        HEAD uses up no fault of bodies; a request that was redirected is not redirected again.
+        """
+        senseless = (Cut, Stall) * head + (Redirect,) * redirected
         with self._lock:
             for rule in self._rules:
-                if rule.kind != kind or rule.name not in name or (redirected and isinstance(rule.fault, Redirect)):
+                if rule.kind != kind or rule.name not in name or isinstance(rule.fault, senseless):
                     continue
                 if rule.after > 0:
                     rule.after -= 1
