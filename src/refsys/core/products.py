@@ -16,7 +16,7 @@ ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
 #: Namespace of product ids; frozen for ever, ids are public.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:refsys:product")
 
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,254}")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+@-]{0,253}[A-Za-z0-9_+@-])?")
 
 
 def canonical_name(name: str) -> str:
@@ -31,12 +31,14 @@ def canonical_name(name: str) -> str:
 def check_name(name: str) -> str:
     """Return `name` if it can be a product's name, else raise HostileInput.
 
-    Names become keys of objects and members of archives: one segment, printable ASCII, 255 bytes at most.
+    Names become keys of objects and members of archives: one segment, printable ASCII, 255 bytes at most, no dot at the
+    end (Windows drops it, so that two names would become one).
     """
     if not _SAFE_NAME.fullmatch(name):
         shown = ascii(name if len(name) <= 80 else name[:77] + "...")
         raise HostileInput(
-            "is not a product name: letters, digits and . _ + @ - only, first a letter or digit, at most 255",
+            "is not a product name: letters, digits and . _ + @ - only, the first a letter or digit, the last no dot, "
+            "at most 255",
             subject=shown,
             advice="ask the station to publish it under its ESA name, or ignore it by the inbox's `ignore` pattern",
         )

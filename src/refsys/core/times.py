@@ -13,14 +13,14 @@ _ISO = re.compile(
     r"(?:[Tt ](?P<time>\d{2}:\d{2}(?::\d{2})?)(?:[.,](?P<fraction>\d{1,12}))?)?"
     r"\s*(?P<zone>[Zz]|[+-]\d{2}:?\d{2})?"
 )
-_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2}))?")
+_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2}))?", re.ASCII)
 
 
 def parse_instant(text: str) -> datetime:
     """Parse an ISO 8601 instant or an Earth Explorer one (`UTC=2017-12-13T10:27:37`); naive means UTC.
 
-    Digits beyond microseconds are cut. Years 9999 with impossible fields (`9999-99-99`) mean FOREVER.
-    Raises ValueError naming the text.
+    Digits beyond microseconds are cut. Years 9999 with impossible fields (`9999-99-99`) mean FOREVER; a leap second is
+    the next minute. Raises ValueError naming the text.
     """
     cleaned = text.strip().removeprefix("UTC=")
     if cleaned.startswith("9999-99"):
@@ -29,11 +29,15 @@ def parse_instant(text: str) -> datetime:
     if match is None:
         raise ValueError(f"not an instant: {text!r}; expected for example 2024-09-01T12:00:00.000000Z")
     clock = match["time"] or "00:00:00"
+    clock = clock if len(clock) == 8 else f"{clock}:00"
+    leap = clock.endswith(":60")
     fraction = (match["fraction"] or "").ljust(6, "0")[:6]
     zone = (match["zone"] or "Z").upper()
-    return datetime.fromisoformat(
-        f"{match['date']}T{clock if len(clock) == 8 else clock + ':00'}.{fraction}{'+00:00' if zone == 'Z' else zone}"
-    ).astimezone(UTC)
+    plain = f"{match['date']}T{clock[:6]}{59 if leap else clock[6:]}.{fraction}{'+00:00' if zone == 'Z' else zone}"
+    try:
+        return datetime.fromisoformat(plain).astimezone(UTC) + timedelta(seconds=leap)
+    except OverflowError:
+        raise ValueError(f"not an instant: {text!r}; it lies outside the years 1 to 9999") from None
 
 
 def parse_compact(text: str) -> datetime:
@@ -46,7 +50,10 @@ def parse_compact(text: str) -> datetime:
     year, month, day, *clock = (int(part or 0) for part in match.groups())
     hour, minute, second = clock
     leap = second == 60
-    return datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=UTC) + timedelta(seconds=leap)
+    try:
+        return datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=UTC) + timedelta(seconds=leap)
+    except OverflowError:
+        raise ValueError(f"not a compact instant: {text!r}; it lies outside the years 1 to 9999") from None
 
 
 def format_instant(instant: datetime) -> str:
