@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from refsys.catalogue.dossier import Dossier
 from refsys.catalogue.search import DEFAULT_ORDER, Order, Search
 from refsys.core.errors import ConfigurationError, RefsysError
 from refsys.core.filters import Comparison, Expression, How, Literal, Op, Property, TextMatch, all_of
-from refsys.core.times import format_instant, parse_instant
+from refsys.core.times import format_instant, parse_moment
 from refsys.distribution.odata.parser import parse_filter
 from refsys.distribution.odata.vocabulary import DELETED_PRODUCTS, PRODUCTS, Vocabulary
 from refsys.missions import TypeRegistry
@@ -47,8 +47,6 @@ _COLUMNS: Final = {
     "problems": "cardinality(p.problems)",
 }
 _PAGE: Final = 500
-_AGO = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +140,7 @@ def to_plain(value: Any) -> Any:
 
 
 def _instant(text: str, now: datetime) -> datetime:
-    if ago := _AGO.fullmatch(text):
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
-        return parse_instant(text)
+        return parse_moment(text, now=now)
     except ValueError as error:
         raise ConfigurationError(f"--since {text}: is no date", advice="for example 2024-09-01, 6h or 2d") from error

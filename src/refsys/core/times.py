@@ -14,6 +14,8 @@ _ISO = re.compile(
     r"\s*(?P<zone>[Zz]|[+-]\d{2}:?\d{2})?"
 )
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2}))?", re.ASCII)
+_AGO = re.compile(r"(\d{1,6})([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_instant(text: str) -> datetime:
@@ -38,6 +40,19 @@ def parse_instant(text: str) -> datetime:
         return datetime.fromisoformat(plain).astimezone(UTC) + timedelta(seconds=leap)
     except OverflowError:
         raise ValueError(f"not an instant: {text!r}; it lies outside the years 1 to 9999") from None
+
+
+def parse_moment(text: str, *, now: datetime) -> datetime:
+    """What a person means by a time: an instant as `parse_instant` takes it, or how long before `now` (6h, 2d).
+
+    Units: s, m, h, d, w. Raises ValueError naming the text.
+    """
+    try:
+        if ago := _AGO.fullmatch(text.strip()):
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        return parse_instant(text)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"not a time: {text!r}; expected for example 2024-09-01, 30m, 6h or 2d") from error
 
 
 def parse_compact(text: str) -> datetime:
