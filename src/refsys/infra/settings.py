@@ -47,6 +47,19 @@ class HttpSettings(Section):
     port: int = Field(0, ge=0, le=65535, description="port; 0 = a free one, chosen once and kept in the state folder")
     processes: int = Field(2, ge=1, le=64, description="API processes that share the port")
     public_url: str = Field("", description="URL under which users reach the service; empty = http://host:port")
+    operations_token: SecretStr = Field(
+        SecretStr(""),
+        description="bearer token that /operations asks of every client (16 characters or more); empty = it answers "
+        "only clients on this machine",
+    )
+
+    @field_validator("operations_token")
+    @classmethod
+    def _is_a_token(cls, token: SecretStr) -> SecretStr:
+        text = token.get_secret_value()
+        if text and not re.fullmatch(r"[!-~]{16,}", text):
+            raise ValueError("has 16 visible ASCII characters or more, no spaces")
+        return token
 
 
 class LogSettings(Section):

@@ -18,6 +18,7 @@ from refsys.distribution.odata import routes as odata
 from refsys.infra import telemetry
 from refsys.infra.settings import Settings
 from refsys.missions import TypeRegistry
+from refsys.operations import routes as operations
 from refsys.web import errors
 
 if TYPE_CHECKING:
@@ -48,9 +49,13 @@ def create_app(
         return Response(body, 200 if found.is_ready else 503, media_type="application/json")
 
     products = odata.routes(pool=pool, types=types, public_url=settings.http.public_url, budget_s=budget_s)
+    actions = operations.routes(
+        pool=pool, token=settings.http.operations_token.get_secret_value(), public_url=settings.http.public_url
+    )
     router = Router(
         [
             Mount(odata.ROOT, routes=products),
+            Mount(operations.ROOT, routes=actions),
             *extra_routes,
             Route("/metrics", render_metrics),
             Route("/health/live", live),

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from refsys.catalogue.search import TooCostly
 from refsys.core.errors import RefsysError, Transient
 from refsys.distribution.odata.errors import ODataError, error_body, error_response
+from refsys.operations.errors import OperationRefused
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,11 @@ async def on_odata_error(request: Request, error: Exception) -> Response:
     return error_response(error)
 
 
+async def on_refused_operation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OperationRefused)
+    return _answer(error.status, str(error), error.headers)
+
+
 async def on_refsys_error(request: Request, error: Exception) -> Response:
     """What the system said of itself: busy or too costly is 503; the rest is ours to explain, not the user's."""
     assert isinstance(error, RefsysError)
@@ -108,4 +114,10 @@ def _answer(status: int, message: str, headers: Mapping[str, str] | None) -> Res
 def handlers() -> dict[Any, Any]:
     """Exception → who answers it, for Starlette."""
     lost = dict.fromkeys(_LOST_DATABASE, on_lost_database)
-    return {ODataError: on_odata_error, RefsysError: on_refsys_error, HTTPException: on_http_error, **lost}
+    return {
+        ODataError: on_odata_error,
+        OperationRefused: on_refused_operation,
+        RefsysError: on_refsys_error,
+        HTTPException: on_http_error,
+        **lost,
+    }
