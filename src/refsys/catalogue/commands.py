@@ -16,6 +16,8 @@ from refsys.core.products import Arrival, Description, check_name, product_id
 from refsys.infra.work import emit, enqueue
 from refsys.missions import Recognised, storage_base
 
+#: The stage that describes contents.
+DESCRIBE = "catalogue.describe"
 #: The stage that deletes the bytes of contents that were replaced or came twice.
 DISCARD = "catalogue.discard"
 
@@ -63,6 +65,15 @@ WITH packaged AS (
     RETURNING content_id
 )
 UPDATE catalogue.content c SET base = $3 FROM packaged WHERE c.id = packaged.content_id RETURNING c.id
+"""
+
+# Contents whose step a later one took over while it waited: nobody will describe them any more.
+_OVERTAKEN = """
+SELECT c.id FROM catalogue.content c
+ WHERE c.name = $1 AND c.id < $2 AND c.discarded_at IS NULL
+   AND NOT EXISTS (SELECT 1 FROM catalogue.product p WHERE p.content_id = c.id)
+   AND NOT EXISTS (SELECT 1 FROM work.step s
+                    WHERE s.key = c.name AND s.stage = $3 AND (s.payload->>'content_id')::bigint = c.id)
 """
 
 
@@ -116,6 +127,8 @@ async def describe(
     other bytes and its inbox says `on_change = "park"`.
     """
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", content.name)
+    for row in await connection.fetch(_OVERTAKEN, content.name, content.id, DESCRIBE):
+        await _discard(connection, row["id"])
     await connection.fetchval("SELECT 1 FROM catalogue.product WHERE name = $1 AND current FOR UPDATE", content.name)
     current = await fetch_current(connection, content.name)
     if current is not None:
@@ -128,7 +141,7 @@ async def describe(
             return Described(current.id, "duplicate")
     revision, outcome = _revision_for(current, content)
     if outcome == "replaced" and current is not None:
-        await _discard(connection, current.content_id)
+        await _discard(connection, current.content_id, current.final_base)
     if outcome == "revision":
         await connection.execute("UPDATE catalogue.product SET current = false WHERE name = $1", content.name)
     identity = product_id(content.name, revision)
@@ -230,14 +243,15 @@ async def _same_bytes(connection: asyncpg.Connection, current: Product, content:
     return bool(digest == content.digest)
 
 
-async def _discard(connection: asyncpg.Connection, content_id: int) -> None:
+async def _discard(connection: asyncpg.Connection, content_id: int, final_base: str = "") -> None:
+    """`final_base` is where packaging may have moved the bytes without having come to say so."""
     name = await connection.fetchval(
         "UPDATE catalogue.content SET discarded_at = clock_timestamp() WHERE id = $1 AND discarded_at IS NULL"
         " RETURNING name",
         content_id,
     )
     if name is not None:
-        payload = {"content_id": content_id}
+        payload = {"content_id": content_id, "final_base": final_base}
         await enqueue(connection, DISCARD, key=f"{name}#{content_id}", payload=payload, priority=steps.PRIORITY_BACKLOG)
 
 
@@ -262,4 +276,4 @@ async def _announce_described(connection: asyncpg.Connection, content: Content, 
     )
 
 
-__all__ = ["DISCARD", "arrive", "describe", "publish", "set_packaged"]
+__all__ = ["DESCRIBE", "DISCARD", "arrive", "describe", "publish", "set_packaged"]

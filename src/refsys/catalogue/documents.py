@@ -62,7 +62,7 @@ def _find(document: Document, recognised: Recognised, files: Sequence[FileEntry]
         pattern = glob_pattern(path)
         found = sorted(entry.path for entry in files if not entry.is_folder and pattern.fullmatch(entry.path))
     else:
-        found = [entry.path for entry in files if entry.path == path]
+        found = [entry.path for entry in files if not entry.is_folder and entry.path == path]
     if found:
         return found[0]
     if document.required:

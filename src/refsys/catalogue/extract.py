@@ -26,6 +26,7 @@ from refsys.missions.footprint_rules import RULES, WrongCount
 from refsys.missions.functions import DERIVED
 
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
+_SIZE = re.compile(r"[0-9]{1,18}")
 _UNUSABLE = re.compile(r"[\x00-\x1f\\]|^[A-Za-z][A-Za-z0-9+.-]*:|^/")
 
 
@@ -153,12 +154,16 @@ def _members(recognised: Recognised, root: etree._Element) -> list[ManifestMembe
         if not href:
             continue
         size = stream.get("size", "")
-        checksums = [c.text or "" for c in stream.iterchildren("{*}checksum") if c.get("checksumName") == "MD5"]
+        checksums = [
+            checksum.text or ""
+            for checksum in stream.iterchildren("{*}checksum")
+            if checksum.get("checksumName", "").upper() == "MD5"
+        ]
         md5 = checksums[0].strip().lower() if checksums else ""
         members.append(
             ManifestMember(
                 path=f"{recognised.name}/{_inside(recognised, href)}",
-                size_bytes=int(size) if size.isascii() and size.isdigit() else None,
+                size_bytes=int(size) if _SIZE.fullmatch(size) else None,
                 md5=md5 if _MD5.fullmatch(md5) else None,
             )
         )

@@ -29,7 +29,7 @@ METADATA_LIMIT = 64 * 2**20
 def stages(pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
     """The stages that the catalogue runs."""
     return [
-        Stage(name="catalogue.describe", handle=partial(_describe, pool=pool, storage=storage, types=types)),
+        Stage(name=commands.DESCRIBE, handle=partial(_describe, pool=pool, storage=storage, types=types)),
         Stage(name=commands.DISCARD, handle=partial(_discard, pool=pool, storage=storage)),
     ]
 
@@ -94,7 +94,7 @@ def examine(recognised: Recognised, storage: Storage, content: Content, files: S
 
 
 async def _discard(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) -> None:
-    """In: {content_id}. Effect: the bytes of a discarded content are gone from storage."""
+    """In: {content_id, final_base}. Effect: the bytes of a discarded content are gone from both its places."""
     async with pool.acquire() as connection:
         content = await store.fetch_content(connection, int(attempt.payload["content_id"]))
         if content is None or content.discarded_at is None:
@@ -103,14 +103,15 @@ async def _discard(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) ->
         busy = await connection.fetchval("SELECT count(*) FROM catalogue.product WHERE content_id = $1", content.id)
     if busy:
         raise Transient("is still used by a product", subject=f"content {content.id} of {content.name}")
-    paths = [f"{content.base}/{entry.path}" for entry in files]
-    await asyncio.to_thread(_delete, storage, content, paths)
+    paths = [entry.path for entry in files]
+    for base in {content.base, attempt.payload.get("final_base") or content.base}:
+        await asyncio.to_thread(_delete, storage, base, content.name, paths)
     log.info("discard.done", product=content.name, content=content.id, files=len(paths))
 
 
-def _delete(storage: Storage, content: Content, paths: list[str]) -> None:
-    if content.base.startswith("attempts/"):
-        storage.delete_prefix(f"{content.base}/")
+def _delete(storage: Storage, base: str, name: str, paths: list[str]) -> None:
+    if base.startswith("attempts/"):
+        storage.delete_prefix(f"{base}/")
     else:
-        storage.delete(paths)
-        storage.delete_prefix(f"{content.base}/{content.name}/")
+        storage.delete([f"{base}/{path}" for path in paths])
+        storage.delete_prefix(f"{base}/{name}/")

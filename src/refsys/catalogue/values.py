@@ -18,6 +18,9 @@ _DOUBLE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _UNUSED = re.compile(r"[_-]*")
 
+# Attributes are shown in lists, indexed and compared: what is longer is no attribute. Real ones stay below 200.
+_LONGEST = 2000
+
 #: Names carry whole seconds, rounded or cut.
 NAME_TOLERANCE = timedelta(seconds=1.5)
 
@@ -84,13 +87,21 @@ class Values:
         if rule.upper:
             texts = [text.upper() for text in texts]
         kind = rule.attribute.type
+        texts = texts if rule.attribute.many else texts[:1]
+        length = sum(len(text) for text in texts)
+        if length > _LONGEST:
+            self.problems.append(
+                f"{rule.attribute.name} at {place} has {length} characters, more than {_LONGEST}; left out"
+            )
+            return None
         try:
             if rule.attribute.many:
                 return [convert(kind, text) for text in texts]
             return convert(kind, texts[0])
         except ValueError:
-            shown = texts[0] if len(texts[0]) <= 40 else texts[0][:37] + "..."
-            self.problems.append(f"{rule.attribute.name} at {place} is {shown!a}, which is no {kind}; left out")
+            self.problems.append(
+                f"{rule.attribute.name} at {place} is {_short(texts[0])}, which is no {kind}; left out"
+            )
             return None
 
 
@@ -122,4 +133,10 @@ def _agree(value: Any, named: Any) -> bool:
 
 
 def _show(value: Any) -> str:
-    return format_instant(value) if isinstance(value, datetime) else repr(value)
+    if isinstance(value, datetime):
+        return format_instant(value)
+    return _short(value) if isinstance(value, str) else repr(value)
+
+
+def _short(text: str) -> str:
+    return ascii(text if len(text) <= 40 else f"{text[:37]}...")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO
+from typing import BinaryIO
 
 from refsys.core.products import FileEntry, canonical_name
 from refsys.ingestion.archives import store_file, unpack
@@ -10,7 +10,7 @@ from refsys.ingestion.model import Place
 from refsys.missions import Recognised
 
 
-def place_delivery(file: IO[bytes], name: str, recognised: Recognised, place: Place) -> tuple[FileEntry, ...]:
+def place_delivery(file: BinaryIO, name: str, recognised: Recognised, place: Place) -> tuple[FileEntry, ...]:
     """Store a delivered file under the name it was offered with (blocking); returns the product's file table.
 
     A product that consists of files came as an archive, whatever the name says.

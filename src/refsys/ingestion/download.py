@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final
+from typing import Any, BinaryIO, Final, cast
 
 import aiohttp
 import structlog
@@ -57,13 +57,13 @@ class Download:
         self._limit = min(limit_bytes, offer.size_bytes) if offer.size_bytes else limit_bytes
         self._etag = ""
         self._received = 0
-        self._file: IO[bytes]
+        self._file: BinaryIO
         self._digests: dict[str, Any] = {}
 
     async def __aenter__(self) -> Download:
         if (self._offer.size_bytes or self._limit) > _IN_MEMORY:
             await asyncio.to_thread(self._scratch.mkdir, parents=True, exist_ok=True)
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self._scratch))  # noqa: SIM115
+        self._file = cast(BinaryIO, tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self._scratch)))  # noqa: SIM115
         return self
 
     async def __aexit__(
@@ -71,7 +71,7 @@ class Download:
     ) -> None:
         self._file.close()
 
-    async def run(self, check: Callable[[], None]) -> IO[bytes]:
+    async def run(self, check: Callable[[], None]) -> BinaryIO:
         """Download and verify; returns the file, at its beginning.
 
         Raises InvalidProduct where size or checksum are not those announced (a checksum is tried twice), HostileInput

@@ -117,20 +117,20 @@ class _Inbox:
         log.warning("inbox.failed", inbox=self._inbox.id, problem=problem, failures=failures, pause_s=round(pause_s, 1))
         return pause_s
 
-    def _rate(self, offer: Offer, cursor: datetime | None) -> tuple[Offer, int, str]:
-        """An offer as it is remembered, its priority, and why it is left alone ("" = it is wanted)."""
+    def _rate(self, offer: Offer, cursor: datetime | None) -> tuple[Offer, str, int, str]:
+        """An offer, its product's name, its priority, and why it is left alone ("" = it is wanted)."""
         name = canonical_name(offer.name)
         try:
             check_name(name)
         except HostileInput:
             # printable, and still no product's name: its step will say so
-            return _renamed(offer, ascii(offer.name)[:250]), steps.PRIORITY_NORMAL, self._unwanted(offer)
+            return offer, ascii(name)[:250], steps.PRIORITY_NORMAL, self._unwanted(offer)
         product_type = next((found.product_type for found in self._types.matching(name)), "")
         published = offer.published_at
         backlog = published is not None and published < (cursor or datetime.now(UTC)) - _BACKLOG
         timeliness = "NRT" if re.search(r"_NR_|_NRT", name) else ""
         priority = steps.priority(product_type=product_type, timeliness=timeliness, backlog=backlog)
-        return offer, priority, self._unwanted(offer)
+        return offer, name, priority, self._unwanted(offer)
 
     def _unwanted(self, offer: Offer) -> str:
         if self._ignore.fullmatch(offer.name):
@@ -218,9 +218,3 @@ async def sweep_attempts(pool: asyncpg.Pool, storage: Storage, before: datetime)
     if gone:
         log.info("sweep.done", attempts=len(gone))
     return gone
-
-
-def _renamed(offer: Offer, name: str) -> Offer:
-    return Offer(
-        offer.remote_id, offer.version, name, offer.size_bytes, offer.published_at, offer.origin_at, offer.checksums
-    )

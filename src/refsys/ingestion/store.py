@@ -65,8 +65,11 @@ async def open_inbox(connection: asyncpg.Connection, inbox: str) -> datetime | N
     return cursor
 
 
-async def enter(connection: asyncpg.Connection, inbox: str, offers: Sequence[tuple[Offer, int, str]]) -> int:
-    """Enter offers (with priority, and why they are left alone or ""), in their order; returns how many are new."""
+async def enter(connection: asyncpg.Connection, inbox: str, offers: Sequence[tuple[Offer, str, int, str]]) -> int:
+    """Enter offers in their order; returns how many are new.
+
+    With each: its product's name, its priority, and why it is left alone ("" = it is wanted).
+    """
     rows = [_row(*offer) for offer in offers]
     fresh: int = await connection.fetchval("SELECT ingestion.enter($1, $2)", inbox, rows)
     return fresh
@@ -133,11 +136,12 @@ async def inbox_states(connection: asyncpg.Connection) -> list[InboxState]:
     return [InboxState(**row) for row in await connection.fetch(_INBOXES)]
 
 
-def _row(offer: Offer, priority: int, why: str) -> dict[str, Any]:
+def _row(offer: Offer, product: str, priority: int, why: str) -> dict[str, Any]:
     return {
         "remote_id": offer.remote_id,
         "version": offer.version,
         "name": offer.name,
+        "product": product,
         "why": why,
         "size": offer.size_bytes,
         "checksums": offer.checksums,

@@ -11,7 +11,8 @@ CREATE TABLE ingestion.inbox (
     problem      text NOT NULL DEFAULT ''
 );
 
--- One row per remote file and content version. A file that changes is another version of it.
+-- One row per remote file and content version. A file that changes is another version of it. `name` is the offered one,
+-- `product` the canonical one, by which steps and catalogue know it.
 --   waiting     to be queued: held back as long as enough is queued, or storage is nearly full
 --   queued      a step of the stage `ingestion.fetch.<inbox>` brings it (or is parked over it)
 --   stored      its bytes lie verified in storage, the catalogue knows: content_id
@@ -24,6 +25,7 @@ CREATE TABLE ingestion.remote (
     remote_id    text NOT NULL,
     version      text NOT NULL,
     name         text NOT NULL,
+    product      text NOT NULL,
     state        text NOT NULL CHECK (state IN
                      ('waiting', 'queued', 'stored', 'filtered', 'duplicate', 'superseded')),
     why          text NOT NULL DEFAULT '',
@@ -39,7 +41,7 @@ CREATE TABLE ingestion.remote (
     CHECK ((state = 'stored') = (content_id IS NOT NULL)),
     CHECK ((state IN ('filtered', 'duplicate', 'superseded')) = (why <> ''))
 );
-CREATE INDEX remote_name ON ingestion.remote (inbox, name);
+CREATE INDEX remote_product ON ingestion.remote (inbox, product);
 CREATE INDEX remote_waiting ON ingestion.remote (inbox, priority DESC, published_at, id) WHERE state = 'waiting';
 
 -- Enter what was offered and is not known yet. Where a name comes again, what was not brought of it is superseded.
@@ -53,7 +55,7 @@ DECLARE
 BEGIN
     FOR offer IN
         SELECT o.* FROM ROWS FROM (jsonb_to_recordset(offers) AS (
-            remote_id text, version text, name text, why text, size bigint, checksums jsonb,
+            remote_id text, version text, name text, product text, why text, size bigint, checksums jsonb,
             published_at timestamptz, origin_at timestamptz, priority int)) WITH ORDINALITY AS o
           LEFT JOIN ingestion.remote r
                  ON r.inbox = of_inbox AND r.remote_id = o.remote_id AND r.version = o.version
@@ -61,12 +63,12 @@ BEGIN
          ORDER BY o.ordinality
     LOOP
         SELECT r.id INTO twin FROM ingestion.remote r
-         WHERE r.inbox = of_inbox AND r.name = offer.name AND r.size = offer.size AND r.checksums = offer.checksums
+         WHERE r.inbox = of_inbox AND r.product = offer.product AND r.size = offer.size AND r.checksums = offer.checksums
            AND r.checksums <> '{}' AND r.state IN ('waiting', 'queued', 'stored')
          LIMIT 1;
-        INSERT INTO ingestion.remote (inbox, remote_id, version, name, state, why, size, checksums, published_at,
+        INSERT INTO ingestion.remote (inbox, remote_id, version, name, product, state, why, size, checksums, published_at,
                                       origin_at, priority)
-        VALUES (of_inbox, offer.remote_id, offer.version, offer.name,
+        VALUES (of_inbox, offer.remote_id, offer.version, offer.name, offer.product,
                 CASE WHEN offer.why <> '' THEN 'filtered' WHEN twin IS NOT NULL THEN 'duplicate' ELSE 'waiting' END,
                 CASE WHEN offer.why <> '' THEN offer.why
                      WHEN twin IS NOT NULL THEN 'name, size and checksum are those of offer ' || twin ELSE '' END,
@@ -77,7 +79,7 @@ BEGIN
         fresh := fresh + 1;
         CONTINUE WHEN offer.why <> '' OR twin IS NOT NULL;
         UPDATE ingestion.remote r SET state = 'superseded', why = 'offer ' || entered || ' has the same name'
-         WHERE r.inbox = of_inbox AND r.name = offer.name AND r.id < entered AND r.state IN ('waiting', 'queued');
+         WHERE r.inbox = of_inbox AND r.product = offer.product AND r.id < entered AND r.state IN ('waiting', 'queued');
     END LOOP;
     RETURN fresh;
 END $$;
@@ -101,9 +103,9 @@ BEGIN
            FOR UPDATE SKIP LOCKED);
     WITH changed AS (
         UPDATE ingestion.remote r SET state = 'queued' WHERE r.id = ANY (chosen)
-        RETURNING r.id, r.name, r.priority
+        RETURNING r.id, r.product, r.priority
     )
-    SELECT count(work.enqueue(to_stage, c.name, jsonb_build_object('remote_id', c.id), c.priority, NULL, 1))
+    SELECT count(work.enqueue(to_stage, c.product, jsonb_build_object('remote_id', c.id), c.priority, NULL, 1))
       INTO queued FROM changed c;
     RETURN queued;
 END $$;
