@@ -1,0 +1,84 @@
+"""Unpack what stations deliver into storage, whatever it is made of.
+
+    unpack        an archive (ZIP, tar, gzipped tar; told apart by their first bytes, not by their names)
+    store_file    a product, or one file of it, that comes as plain bytes
+    store_folder  a product that lies in a local folder
+
+All three write through a `Batch` and return the file table, with sizes and checksums taken in the same pass. What comes
+is hostile: sizes, names and structure are checked before or while bytes are written, and memory stays bounded (a few
+pieces of 1 MiB) whatever an archive says. On an error nothing stays, because the batch takes it back:
+
+    HostileInput     it tries to leave its folder, to reach out (links, devices), or to exhaust memory or disk
+    InvalidProduct   it is cut short, damaged, contradicts itself, or is not the product that was announced
+    Transient        a local folder changes or vanishes while it is read
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import BinaryIO, Final
+
+from refsys.core.products import FileEntry, check_name
+from refsys.infra.storage import Batch
+from refsys.ingestion.archives.model import Delivery, Limits, go_on, size_of
+from refsys.ingestion.archives.plain import store_file, store_folder
+from refsys.ingestion.archives.streams import GzipStream, PlainStream
+from refsys.ingestion.archives.tars import BLOCK, is_header, unpack_tar
+from refsys.ingestion.archives.writing import Intake
+from refsys.ingestion.archives.zips import unpack_zip
+
+__all__ = ["Limits", "store_file", "store_folder", "unpack"]
+
+_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00PK")
+_GZIP: Final = b"\x1f\x8b"
+#: What else comes under an archive's name, by its first bytes.
+_OTHERS: Final = (
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\xfd7zXZ", "xz data"),
+    (b"BZh", "bzip2 data"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard data"),
+    (b"\x1f\x9d", "data of compress(1)"),
+    (b"<", "a web page or XML"),
+    (b"{", "JSON"),
+)
+
+
+def unpack(
+    source: BinaryIO,
+    *,
+    archive: str,
+    product: str,
+    base: str,
+    batch: Batch,
+    limits: Limits,
+    check: Callable[[], None] = go_on,
+) -> list[FileEntry]:
+    """Write the members of an archive under `base` and return the product's file table, in the order of its paths.
+
+    `source` is seekable and holds the archive's bytes, `archive` is its name (for errors). Every path of the table is
+    `product` itself (a product of one file) or lies under it; how members that lie elsewhere get there, or are refused,
+    says `layouts.py`. `check` is called at least once for each member and each piece of 1 MiB; what it raises ends the
+    work. Raises HostileInput or InvalidProduct, with the archive and the member in them.
+    """
+    check_name(product)
+    delivery = Delivery(archive)
+    size_bytes = size_of(source)
+    start = source.read(BLOCK)
+    with Intake(delivery, base=base, batch=batch, limits=limits, check=check) as intake:
+        if start.startswith(_ZIP):
+            unpack_zip(source, size_bytes, product, intake)
+        elif start.startswith(_GZIP):
+            unpack_tar(lambda: GzipStream(source, size_bytes, delivery, limits.max_ratio, check), product, intake)
+        elif is_header(start) or start == bytes(BLOCK):
+            unpack_tar(lambda: PlainStream(source, size_bytes), product, intake)
+        else:
+            raise delivery.invalid(_neither(start))
+        return intake.table()
+
+
+def _neither(start: bytes) -> str:
+    if not start:
+        return "is empty: 0 bytes"
+    known = next((text for magic, text in _OTHERS if start.startswith(magic)), "something else")
+    return f"is neither ZIP nor tar but {known}: it begins with {ascii(bytes(start[:16]))[1:]}"
