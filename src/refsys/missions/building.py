@@ -103,8 +103,11 @@ class _RowBuilder:
         self._check_documents()
         for index, name in enumerate(row.derive):
             self._known(("derive", index), name, DERIVED, "function")
+        ruled = {rule.attribute.name: rule.attribute for rule in rules}
         for index, name in enumerate(row.sensing):
-            self._known(("sensing", index), name, {rule.attribute.name for rule in rules}, "attribute of this row")
+            known = self._known(("sensing", index), name, ruled, "attribute of this row")
+            if known and ruled[name].type != "DateTimeOffset":
+                self._wrong(("sensing", index), f"{name!r} is a {ruled[name].type}, not a DateTimeOffset")
         if len(self._problems) > before:
             return None
         orbit = row.relative_orbit

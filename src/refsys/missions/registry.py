@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from importlib import resources
 from operator import itemgetter
 from pathlib import Path
@@ -65,13 +66,16 @@ def storage_base(recognised: Recognised, sensing_start: datetime | None) -> str:
     return "/".join(segments)
 
 
-def _packaged_files() -> list[TableFile]:
+@cache
+def _packaged_files() -> tuple[TableFile, ...]:
     root = resources.files("refsys.missions")
     tables = [("attributes.yaml", root / "attributes.yaml")]
     for folder in root.iterdir():
         if folder.is_dir():
             tables += [(f"{folder.name}/{f.name}", f) for f in folder.iterdir() if f.name.endswith(".yaml")]
-    return [read_table(f"missions/{name}", file.read_text("utf-8")) for name, file in sorted(tables, key=itemgetter(0))]
+    return tuple(
+        read_table(f"missions/{name}", file.read_text("utf-8")) for name, file in sorted(tables, key=itemgetter(0))
+    )
 
 
 def _user_files(extra: Sequence[Path]) -> list[TableFile]:

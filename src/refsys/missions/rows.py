@@ -17,6 +17,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from refsys.missions.model import ValueType
 
+# one segment of a key: a name or a template, no path
+_SEGMENT = r"^[A-Za-z0-9{][A-Za-z0-9._{}-]*$"
+
 
 class Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -91,7 +94,7 @@ class TypeRow(Row):
     relative_orbit: RelativeOrbitRow | None = None
     packaging: Literal["zip", "bare"] = "zip"
     visibility: Literal["internal", "role", "public"] = "public"
-    storage: list[str]
+    storage: Annotated[list[Annotated[str, Field(pattern=_SEGMENT)]], Field(min_length=1)]
 
 
 class Table(Row):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -35,6 +36,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(None, None, "a key must be one word", key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(None, None, f"the key {key.value!r} is written twice", key.start_mark)
             seen.add(key.value)
@@ -76,7 +79,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
 def _explain(found: Any) -> str:
     if found["type"] == "extra_forbidden":
         key = str(found["loc"][-1])
-        return f"unknown key {key!r}{nearest(key, sorted(_keys_at(found['loc'][:-1])))}"
+        return f"unknown key {key!r}{nearest(key, _keys_at(found['loc'][:-1]))}"
     message: str = found["msg"]
     shown = ascii(found["input"])
     return f"{message[0].lower()}{message[1:]}" + (
@@ -84,18 +87,15 @@ def _explain(found: Any) -> str:
     )
 
 
-def _keys_at(location: Location) -> Iterator[str]:
+def _keys_at(location: Location) -> Sequence[str]:
     """The known keys of the model at a place in the table."""
-    model: Any = Table
+    at: Any = Table
     for step in location:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            known = model.model_fields.get(str(step))
-            model = known.annotation if known else None
-        else:
-            model = next(reversed(get_args(model)), None)
-        while not isinstance(model, type) and (inner := [a for a in get_args(model) if _is_model(a)]):
-            model = inner[0]
-    yield from model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else ()
+        at = at.model_fields[str(step)].annotation if _is_model(at) else get_args(at)[-1]
+        # Annotated[X, …] and X | None are X here
+        while get_origin(at) in (Annotated, Union, UnionType):
+            at = get_args(at)[0]
+    return sorted(at.model_fields) if _is_model(at) else ()
 
 
 def _is_model(annotation: Any) -> bool:
@@ -120,7 +120,8 @@ def _where(name: str, tree: yaml.Node | None, location: Location) -> str:
         if depth == 1:
             row = _row_name(node, step)
     columns = ".".join(str(step) for step in location[2:])
-    text = f"{name}, row {row!r} (line {line})" if row else f"{name} (line {line})"
+    text = f"{name}, row {row!r}" if row else name
+    text = f"{text} (line {line})" if line else text
     if not row:
         columns = ".".join(str(step) for step in location)
     return f"{text}, column {columns!r}" if columns else text
