@@ -26,6 +26,7 @@ def demo(
 ) -> None:
     """Products go from a simulated station to a user. Exit code 0: all of known types arrived (and came back)."""
     import asyncio
+    import sys
 
     from rich.console import Console
 
@@ -38,6 +39,7 @@ def demo(
     settings = load(context, {"state_dir": str(chosen)})
     # the terminal is for the show; what happens is in the log
     configure_logs(level="error", process="supervisor", file=logs_folder(settings.state_dir) / "supervisor.log")
-    console = Console(highlight=False)
+    # a pipe has no width: lines are as long as they are
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=200)
     good = asyncio.run(show(settings, Plan(products, once, timeout), console))
     raise typer.Exit(0 if good else 1)
