@@ -233,6 +233,15 @@ class _LocalReader:
             missing -= len(data)
         return b"".join(pieces)
 
+    def read_now(self, offset: int, length: int) -> bytearray | None:
+        data = bytearray(length)
+        try:
+            count = os.preadv(self._descriptor, [data], offset, os.RWF_NOWAIT)
+        except OSError:  # not in memory, or the file system cannot tell: `read_at` will
+            return None
+        del data[count:]
+        return data or None
+
     def close(self) -> None:
         if self._descriptor != -1:
             os.close(self._descriptor)

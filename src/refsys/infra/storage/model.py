@@ -54,6 +54,10 @@ class Reader(Protocol):
         """`length` bytes from `offset`, fewer only where the object ends. Any thread may call it."""
         ...
 
+    def read_now(self, offset: int, length: int) -> bytearray | None:
+        """Some of these bytes, the first ones, if that needs no waiting for a disk or a network; else None."""
+        ...
+
     def close(self) -> None: ...
 
 

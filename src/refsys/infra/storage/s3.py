@@ -233,6 +233,9 @@ class _S3Reader:
         found = storage.ask(self._key, lambda: obstore.get_range(storage._store, self._key, start=offset, end=stop))
         return bytes(found)
 
+    def read_now(self, offset: int, length: int) -> bytearray | None:
+        return None
+
     def close(self) -> None:
         return None
 
