@@ -79,6 +79,7 @@ def run(folder: Path) -> Iterator[Gateway]:
     words = [
         _program(), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3",
         f"-s3.port={ports[0]}", f"-s3.port.grpc={ports[1]}", f"-s3.config={config}",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",
         f"-master.port={ports[2]}", f"-master.port.grpc={ports[3]}", "-master.volumeSizeLimitMB=64",
         f"-volume.port={ports[4]}", f"-volume.port.grpc={ports[5]}", "-volume.max=0",
         f"-filer.port={ports[6]}", f"-filer.port.grpc={ports[7]}",
@@ -90,12 +91,9 @@ def run(folder: Path) -> Iterator[Gateway]:
             wait_until(lambda: _answers(gateway), 60, f"the S3 gateway ({folder / 'weed.log'})")
             yield gateway
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            # it takes its time to end in good order, and nobody wants its data any more
+            process.kill()
+            process.wait()
 
 
 def _program() -> str:
