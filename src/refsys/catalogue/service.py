@@ -104,7 +104,8 @@ async def _discard(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) ->
     if busy:
         raise Transient("is still used by a product", subject=f"content {content.id} of {content.name}")
     paths = [entry.path for entry in files]
-    for base in {content.base, attempt.payload.get("final_base") or content.base}:
+    # in the order in which packaging moves them: what leaves the first place in between is found in the second
+    for base in dict.fromkeys((content.base, attempt.payload.get("final_base") or content.base)):
         await asyncio.to_thread(_delete, storage, base, content.name, paths)
     log.info("discard.done", product=content.name, content=content.id, files=len(paths))
 
