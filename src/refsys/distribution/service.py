@@ -1,0 +1,182 @@
+"""Distribution's steps: package what is described, publish what is packaged."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from refsys.catalogue import commands, store
+from refsys.catalogue.model import Content, Product
+from refsys.core import steps
+from refsys.core.errors import Permanent, RefsysError
+from refsys.core.products import FileEntry
+from refsys.distribution.odata.documents import store_documents
+from refsys.distribution.packages import Package, Seal, Sealing, lay_out, layout_for
+from refsys.infra.storage import MissingObject, Storage
+from refsys.infra.work import Attempt, Stage, emit
+from refsys.missions import TypeRegistry
+
+log = structlog.get_logger(__name__)
+
+
+def stages(pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
+    """The stages that distribution runs."""
+    return [
+        Stage(name="distribution.package", handle=partial(_package, pool=pool, storage=storage)),
+        Stage(name="distribution.publish", handle=partial(_publish, types=types)),
+    ]
+
+
+async def _package(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) -> None:
+    """In: {product_id, content_id}. Effect: the files lie in their final place, verified; the package's layout, size
+    and checksums are final. Due next: `product.packaged`.
+    """
+    product_id, content_id = _payload(attempt)
+    started = time.monotonic()
+    async with pool.acquire() as connection:
+        product = await store.fetch_product(connection, product_id)
+        content = await store.fetch_content(connection, content_id)
+        files = await store.files_of(connection, content_id)
+    if product is None or content is None:
+        raise _unknown(attempt)
+    if product.content_id != content_id or product.published_at is not None:
+        log.info("package.obsolete", product=product.name, content=content_id)
+        return
+    try:
+        package = await asyncio.to_thread(_settled, storage, content, product, files)
+        seal = await _sealed(attempt, storage, product, package, files)
+    except MissingObject:
+        if await _given_up(pool, storage, product):
+            return
+        raise
+    async with attempt.commit() as connection:
+        is_ours = await commands.set_packaged(
+            connection,
+            product_id,
+            content_id,
+            base=product.final_base,
+            layout=layout_for(product.packaging),
+            package_name=package.name,
+            size_bytes=package.size_bytes,
+            md5=seal.md5,
+            blake3=seal.blake3,
+        )
+        if is_ours:
+            await _announce_packaged(connection, attempt, product)
+    if not is_ours:
+        await _given_up(pool, storage, product)
+        return
+    if content.base != product.final_base:
+        await asyncio.to_thread(_clear, storage, content.base, product.name)
+    log.info(
+        "package.done",
+        product=product.name,
+        package=package.name,
+        size_bytes=package.size_bytes,
+        files=len(files),
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+async def _publish(attempt: Attempt, *, types: TypeRegistry) -> None:
+    """In: {product_id, content_id}. Effect: users see the product. Due next: `product.published`."""
+    product_id, content_id = _payload(attempt)
+    try:
+        async with attempt.commit() as connection:
+            product = await store.fetch_product(connection, product_id)
+            if product is None:
+                raise _unknown(attempt)
+            if product.content_id != content_id or product.state != "packaged":
+                raise _Obsolete
+            await store_documents(connection, product, types)
+            await emit(
+                connection,
+                steps.PRODUCT_PUBLISHED,
+                key=product.name,
+                payload={"product_id": str(product_id)},
+                priority=attempt.priority,
+            )
+            # last, as it takes the feed's lock
+            published = await commands.publish(connection, product_id, content_id)
+            if published is None:
+                raise _Obsolete
+    except _Obsolete:
+        log.info("publish.obsolete", product=attempt.key, content=content_id)
+        return
+    log.info("publish.done", product=attempt.key, position=published.feed_position, replaced=published.replaced)
+
+
+class _Obsolete(Exception):
+    """Other content took its place, or it is published already: nothing of this transaction shall stay."""
+
+
+def _settled(storage: Storage, content: Content, product: Product, files: Sequence[FileEntry]) -> Package:
+    """Bring the files to their final place; where they are there, whoever brought them, nothing is to do."""
+    package = lay_out(layout_for(product.packaging), product.name, product.sensing_start, files)
+    if content.base != product.final_base:
+        storage.move(content.base, product.final_base, [entry.path for entry in files if not entry.is_folder])
+    return package
+
+
+async def _sealed(
+    attempt: Attempt, storage: Storage, product: Product, package: Package, files: Sequence[FileEntry]
+) -> Seal:
+    """Verify the files in their final place. Raises Permanent naming the file that differs."""
+    sealing = Sealing(storage, product.final_base, product.name, package, files)
+    try:
+        while await asyncio.to_thread(sealing.advance):
+            await attempt.check()
+        return sealing.seal()
+    finally:
+        sealing.stop()
+
+
+async def _given_up(pool: asyncpg.Pool, storage: Storage, product: Product) -> bool:
+    """Whether other content took the place of the one that `product` had; its bytes are deleted then.
+
+    Whoever discarded it may have looked into the final place before everything had come there.
+    """
+    async with pool.acquire() as connection:
+        content = await store.fetch_content(connection, product.content_id)
+    is_discarded = content is None or content.discarded_at is not None
+    log.info("package.obsolete", product=product.name, content=product.content_id, discarded=is_discarded)
+    if is_discarded:
+        await asyncio.to_thread(_clear, storage, product.final_base, product.name)
+    return is_discarded
+
+
+async def _announce_packaged(connection: asyncpg.Connection, attempt: Attempt, product: Product) -> None:
+    await emit(
+        connection,
+        steps.PRODUCT_PACKAGED,
+        key=product.name,
+        payload=dict(attempt.payload),
+        priority=attempt.priority,
+    )
+
+
+def _clear(storage: Storage, base: str, product_name: str) -> None:
+    """Delete what is left of a product where nothing refers to it; what cannot be deleted now is swept later."""
+    try:
+        storage.delete([f"{base}/{product_name}"])
+        storage.delete_prefix(f"{base}/{product_name}/")
+    except (RefsysError, OSError) as error:
+        log.warning("package.left_over", product=product_name, base=base, error=str(error))
+
+
+def _payload(attempt: Attempt) -> tuple[UUID, int]:
+    return UUID(attempt.payload["product_id"]), int(attempt.payload["content_id"])
+
+
+def _unknown(attempt: Attempt) -> Permanent:
+    return Permanent(
+        f"the catalogue has no product {attempt.payload['product_id']} with content {attempt.payload['content_id']}",
+        subject=attempt.key,
+        advice="delete this step; if the product is missing, have it offered again by its station",
+    )
