@@ -48,7 +48,9 @@ def create_app(
         body = orjson.dumps({"status": "ok" if found.is_ready else "not ready", "checks": found.checks})
         return Response(body, 200 if found.is_ready else 503, media_type="application/json")
 
-    products = odata.routes(pool=pool, types=types, public_url=settings.http.public_url, budget_s=budget_s)
+    products = odata.routes(
+        pool=pool, storage=storage, types=types, public_url=settings.http.public_url, budget_s=budget_s
+    )
     actions = operations.routes(
         pool=pool, token=settings.http.operations_token.get_secret_value(), public_url=settings.http.public_url
     )

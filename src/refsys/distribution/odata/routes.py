@@ -18,6 +18,7 @@ from refsys.catalogue.compiler import Scope
 from refsys.catalogue.search import BUDGET_S, Budget, Search, TooCostly
 from refsys.core.filters import Comparison, Literal, Op, Property, all_of
 from refsys.distribution.odata import metadata, pages
+from refsys.distribution.odata.download import Downloads
 from refsys.distribution.odata.errors import ODataError
 from refsys.distribution.odata.options import (
     COUNT_OPTIONS,
@@ -34,6 +35,7 @@ from refsys.distribution.odata.vocabulary import (
     PRODUCTS_ORDER,
     Vocabulary,
 )
+from refsys.infra.storage import Storage
 from refsys.missions import TypeRegistry
 
 #: Where this root is mounted.
@@ -42,9 +44,16 @@ ROOT: Final = "/odata/v1"
 _JSON: Final = "application/json"
 
 
-def routes(*, pool: asyncpg.Pool, types: TypeRegistry, public_url: str = "", budget_s: float = BUDGET_S) -> list[Route]:
+def routes(
+    *, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry, public_url: str = "", budget_s: float = BUDGET_S
+) -> list[Route]:
     """What is mounted under ROOT. `public_url` is the address under which users know the service, if it is another."""
     root = _Root(pool, types, public_url, budget_s)
+    downloads = Downloads(storage, root.connection)
+
+    async def value(request: Request) -> Response:
+        return await downloads.value(request, product_key(request.path_params["key"]))
+
     sets = (
         _Set("Products", Scope.PUBLIC, Vocabulary(PRODUCTS, types.attributes), PRODUCTS_ORDER),
         _Set("DeletedProducts", Scope.DELETED, Vocabulary(DELETED_PRODUCTS, types.attributes), DELETED_PRODUCTS_ORDER),
@@ -54,6 +63,7 @@ def routes(*, pool: asyncpg.Pool, types: TypeRegistry, public_url: str = "", bud
         Route("/$metadata", root.metadata),
         Route("/Attributes", root.attributes),
         Route("/Attributes({collection})", root.attributes),
+        Route("/Products({key})/$value", value),
     ]
     for entities in sets:
         found += [
@@ -104,7 +114,7 @@ class _Root:
             offset=options.skip,
             scope=entities.scope,
         )
-        async with self._connection() as (connection, budget):
+        async with self.connection() as (connection, budget):
             found = await pages.fetch_entities(connection, wanted, options.expand, self._types, budget=budget)
             count = await search.count(connection, wanted, budget=budget) if options.count else None
         link = None
@@ -119,7 +129,7 @@ class _Root:
         options = entities.options(request, ENTITY_OPTIONS)
         key = product_key(request.path_params["key"])
         wanted = Search(filter=Comparison(Property("id"), Op.EQ, Literal(key)), limit=1, scope=entities.scope)
-        async with self._connection() as (connection, budget):
+        async with self.connection() as (connection, budget):
             found = await pages.fetch_entities(connection, wanted, options.expand, self._types, budget=budget)
         if not found:
             raise ODataError(f"{entities.name} has no {key}", status=404)
@@ -127,7 +137,7 @@ class _Root:
 
     async def count(self, entities: _Set, request: Request) -> Response:
         options = entities.options(request, COUNT_OPTIONS)
-        async with self._connection() as (connection, budget):
+        async with self.connection() as (connection, budget):
             found = await search.count(
                 connection,
                 Search(filter=all_of(options.filter), scope=entities.scope),
@@ -157,7 +167,7 @@ class _Root:
         return f"{base}{ROOT}/{name}"
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[tuple[asyncpg.Connection, Budget]]:
+    async def connection(self) -> AsyncIterator[tuple[asyncpg.Connection, Budget]]:
         """A connection, and the time that the request has for it, waiting included."""
         budget = Budget(self._budget_s)
         try:
