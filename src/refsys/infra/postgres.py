@@ -31,8 +31,15 @@ LEAST_SERVER_VERSION: Final = 15
 #: Packages with migrations, in the order of their floors (by name: nothing of them is imported here).
 MIGRATED_PACKAGES: Final = ("refsys.infra", "refsys.catalogue", "refsys.ingestion", "refsys.distribution")
 
-#: What a lost or unwilling database raises.
-DATABASE_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+#: What a lost or unwilling database raises. InternalClientError: a server that ends a connection just when a query is
+#: on its way to it puts asyncpg's protocol out of step.
+DATABASE_ERRORS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 _MIGRATION = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _EXPANDS = re.compile(r"^-- expands\b", re.MULTILINE)

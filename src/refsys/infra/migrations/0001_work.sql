@@ -268,12 +268,13 @@ BEGIN
         INSERT INTO work.pgqueuer (priority, entrypoint, payload, execute_after, dedupe_key, headers, status)
         VALUES (with_priority, to_stage, convert_to(carried::text, 'UTF8'), coalesce(from_instant, 'epoch'),
                 carried::text, 'null', 'queued');
-    ELSIF from_instant IS NULL OR from_instant <= now() THEN
+    ELSE
         PERFORM work.wake();
     END IF;
 END $$;
 
--- PgQueuer's trigger is silent about updated rows; the message is in its form.
+-- PgQueuer's trigger is silent about updated rows; the message is in its form. What is due later is told as well: a
+-- worker that sleeps until the next step is due has to know of it.
 CREATE FUNCTION work.wake() RETURNS void LANGUAGE sql AS $$
     SELECT pg_notify('ch_pgqueuer', json_build_object(
         'channel', 'ch_pgqueuer', 'operation', 'update', 'sent_at', now(), 'table', 'pgqueuer',

@@ -75,9 +75,9 @@ class Carrier:
         return [int(job.payload or b"0") for job in jobs]
 
     async def next_due_s(self) -> float | None:
-        """Seconds until the next deferred row is due; None where there is none."""
+        """Seconds until the next deferred row is due, and a millisecond; None where there is none."""
         eta = await self._queries.next_deferred_eta([QueueEntrypoint(stage) for stage in self._stages])
-        return None if eta is None else max(eta.total_seconds(), 0.0)
+        return None if eta is None else max(eta.total_seconds(), 0.0) + 0.001
 
 
 def _operation(payload: object) -> str:

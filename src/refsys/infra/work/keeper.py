@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -17,6 +18,8 @@ from refsys.infra.work.model import Attempt, describe_error, pause_before
 
 log = structlog.get_logger(__name__)
 
+#: Longest time between two renewals, in seconds.
+_INTERVAL_S: Final = 5.0
 #: Seconds between two looks at the whole queue.
 _ORDER_S: Final = 30.0
 _FORGET_S: Final = 60.0
@@ -44,7 +47,8 @@ class Keeper:
         self._settings = settings
         self._worker = worker
         self._running = running
-        self._interval_s = min([5.0, *(lease_s / 4 for lease_s in leases.values())])
+        self._interval_s = min([_INTERVAL_S, *(_renewal_s(lease_s) for lease_s in leases.values())])
+        self._overdue_since: dict[tuple[UUID, datetime], float] = {}
         self._next_order = 0.0
         self._next_forget = 0.0
 
@@ -83,7 +87,8 @@ class Keeper:
         stages = list(self._leases)
         async with connection.transaction():
             await store.shorten_leases(connection, stages, [timedelta(seconds=s) for s in self._leases.values()])
-            lost = [(step, await self._give_back(connection, step)) for step in await store.expired(connection, stages)]
+            overdue = self._lasting(await store.expired(connection, stages))
+            lost = [(step, await self._give_back(connection, step)) for step in overdue]
         for step, outcome in lost:
             log.warning(
                 "step.taken_over",
@@ -94,6 +99,21 @@ class Keeper:
                 lost_by=step.worker,
                 outcome=outcome,
             )
+
+    def _lasting(self, expired: Sequence[store.Expired]) -> list[store.Expired]:
+        """Those that have been overdue for two renewals, by our own clock.
+
+        Where the machine slept or the database's clock was set forward, every lease is over at once, and all holders
+        live: they are given the time to say so.
+        """
+        now = asyncio.get_running_loop().time()
+        leases = {step: (step.token, step.lease_until) for step in expired}
+        self._overdue_since = {lease: self._overdue_since.get(lease, now) for lease in leases.values()}
+        return [
+            step
+            for step, lease in leases.items()
+            if now - self._overdue_since[lease] >= 2 * _renewal_s(self._leases[step.stage])
+        ]
 
     async def _give_back(self, connection: asyncpg.Connection, step: store.Expired) -> str:
         most = self._most_attempts[step.stage]
@@ -138,3 +158,8 @@ class Keeper:
             gone = await store.forget(connection, keep=timedelta(days=self._settings.keep_days))
             if gone:
                 log.debug("work.forgotten", rows=gone)
+
+
+def _renewal_s(lease_s: float) -> float:
+    """How often a lease of this length is renewed."""
+    return min(_INTERVAL_S, lease_s / 8)

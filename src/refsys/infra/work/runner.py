@@ -126,32 +126,32 @@ class Runner:
             timeout_s = _POLL_S
             free = self._settings.concurrency - len(self._running)
             if free > 0:
-                taken, claims = await self._claim(connection, carrier, free)
+                claims, due_s = await self._claim(connection, carrier, free)
                 for claim in claims:
                     self._start(claim)
-                if taken == free:
-                    continue
-                due_s = await carrier.next_due_s()
-                timeout_s = _POLL_S if due_s is None else min(due_s + 0.001, _POLL_S)
+                timeout_s = _POLL_S if due_s is None else min(due_s, _POLL_S)
             await _wait(self._wake, timeout_s)
 
     async def _claim(
         self, connection: asyncpg.Connection, carrier: Carrier, most: int
-    ) -> tuple[int, list[store.Claim]]:
-        """Take up to `most` rows and claim their steps in one transaction; returns how many rows, and the claims."""
+    ) -> tuple[list[store.Claim], float | None]:
+        """Take up to `most` rows and claim their steps; returns the claims, and in how many seconds to look again.
+
+        One transaction, so that it is one instant before which steps are taken and after which they are awaited.
+        """
         async with connection.transaction():
+            claims: list[store.Claim] = []
             step_ids = await carrier.take(most)
-            if not step_ids:
-                return 0, []
-            claims = await store.claim(
-                connection,
-                step_ids,
-                stages=list(self._stages),
-                leases=[timedelta(seconds=self._leases[name]) for name in self._stages],
-                versions=[stage.version for stage in self._stages.values()],
-                worker=self._worker,
-            )
-        return len(step_ids), claims
+            if step_ids:
+                claims = await store.claim(
+                    connection,
+                    step_ids,
+                    stages=list(self._stages),
+                    leases=[timedelta(seconds=self._leases[name]) for name in self._stages],
+                    versions=[stage.version for stage in self._stages.values()],
+                    worker=self._worker,
+                )
+            return claims, 0.0 if len(step_ids) == most else await carrier.next_due_s()
 
     def _start(self, claim: store.Claim) -> None:
         attempt = Attempt(

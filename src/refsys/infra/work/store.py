@@ -28,7 +28,7 @@ SELECT stage,
 """
 
 _EXPIRED = """
-SELECT s.id, s.stage, s.key, s.attempts, s.token, s.worker,
+SELECT s.id, s.stage, s.key, s.attempts, s.token, s.worker, s.lease_until,
        extract(epoch FROM clock_timestamp() - s.lease_until)::float8 AS overdue_s
   FROM work.step s
  WHERE s.state = 'running' AND s.lease_until < clock_timestamp() AND s.stage = ANY ($1)
@@ -70,6 +70,7 @@ class Expired:
     attempts: int
     token: UUID
     worker: str
+    lease_until: datetime
     overdue_s: float
 
 
