@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from itertools import pairwise
 
 import pytest
 import shapely
@@ -12,8 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from refsys.core.footprints import PART_SIZE, area_sr, bbox, line, parts, polygon
-
-Point = tuple[float, float]
+from tests.geometry import Point, assert_sound, contains
 
 
 def destination(start: Point, bearing_deg: float, distance_deg: float) -> Point:
@@ -42,25 +40,6 @@ def cap_area(radius_deg: float, wave: float, lobes: int) -> float:
     steps = 3600
     radii = (math.radians(radius(radius_deg, wave, lobes, 360 * i / steps)) for i in range(steps))
     return 2 * math.pi * sum(1 - math.cos(r) for r in radii) / steps
-
-
-def assert_sound(geometry: dict) -> None:
-    """Closed rings, exteriors counter-clockwise, no repeated point, in range, valid."""
-    assert geometry["type"] in ("Polygon", "MultiPolygon")
-    polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
-    for rings in polygons:
-        for index, ring in enumerate(rings):
-            assert ring[0] == ring[-1]
-            assert len(ring) >= 4
-            assert all(a != b for a, b in pairwise(ring))
-            assert all(-180 <= lon <= 180 and -90 <= lat <= 90 for lon, lat in ring)
-            assert shapely.LinearRing(ring).is_ccw == (index == 0)
-    shape = shapely.geometry.shape(geometry)
-    assert shape.is_valid, shapely.is_valid_reason(shape)
-
-
-def contains(geometry: dict, point: Point) -> bool:
-    return bool(shapely.geometry.shape(geometry).intersects(shapely.Point(point)))
 
 
 blobs = {
