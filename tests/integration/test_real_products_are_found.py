@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from refsys.catalogue import store
-from refsys.catalogue.extract import describe_files
+from refsys.catalogue.extract import examine_files
 from refsys.core.errors import RefsysError
 from refsys.core.products import FileEntry, canonical_name
 from refsys.distribution.odata import documents
@@ -22,7 +22,7 @@ def described(path):
     files = [FileEntry(member.relative_to(path.parent).as_posix(), member.stat().st_size) for member in members]
     try:
         recognised = TYPES.recognise(name)
-        description = describe_files(recognised, lambda member: (path.parent / member).read_bytes(), files)
+        description, _ = examine_files(recognised, lambda member: (path.parent / member).read_bytes(), files)
     except RefsysError:
         return None
     return Row(

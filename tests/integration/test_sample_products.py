@@ -14,7 +14,7 @@ from lxml import etree
 from PIL import Image
 
 from refsys.catalogue.completeness import check
-from refsys.catalogue.extract import describe_files, manifest_members
+from refsys.catalogue.extract import ManifestMember, examine_files
 from refsys.core.products import Description, FileEntry, check_name
 from refsys.missions import load_types
 from refsys.simulation.samples import make_many, make_samples
@@ -47,7 +47,11 @@ def reader(product: Path) -> Callable[[str], bytes]:
 
 
 def describe(product: Path) -> Description:
-    return describe_files(TYPES.recognise(product.name), reader(product), entries(product))
+    return examine(product)[0]
+
+
+def examine(product: Path) -> tuple[Description, list[ManifestMember]]:
+    return examine_files(TYPES.recognise(product.name), reader(product), entries(product))
 
 
 def manifest_of(product: Path) -> Path | None:
@@ -80,7 +84,7 @@ def test_every_sample_is_described_without_a_problem(samples: list[Path]) -> Non
 
 def test_every_sample_is_complete_by_the_strict_rule(samples: list[Path]) -> None:
     for product in samples:
-        members = manifest_members(TYPES.recognise(product.name), reader(product))
+        _, members = examine(product)
         assert check(members, entries(product), "strict") == []
         assert bool(members) is (manifest_of(product) is not None)
 
@@ -186,7 +190,7 @@ def test_many_products_are_valid_and_as_large_as_asked(tmp_path: Path) -> None:
         assert sum(file.size_bytes for file in files) == pytest.approx(200_000, abs=500)
         assert sum(not file.is_folder for file in files) == 9
         assert describe(product).problems == ()
-        assert check(manifest_members(TYPES.recognise(product.name), reader(product)), files, "strict") == []
+        assert check(examine(product)[1], files, "strict") == []
         for image in (*product.glob("measurement/*.tiff"), *product.glob("preview/*.png")):
             Image.open(io.BytesIO(image.read_bytes())).load()
 

@@ -20,7 +20,6 @@ from refsys.core.errors import HostileInput, InvalidProduct
 from refsys.core.footprints import Footprint
 from refsys.core.products import Description, FileEntry
 from refsys.core.times import FOREVER, format_instant
-from refsys.infra import xml
 from refsys.missions import Recognised
 from refsys.missions.footprint_rules import RULES, WrongCount
 from refsys.missions.functions import DERIVED
@@ -39,31 +38,15 @@ class ManifestMember:
     md5: str | None
 
 
-def describe_files(recognised: Recognised, read: Read, files: Sequence[FileEntry]) -> Description:
-    """Describe a product from its metadata and its name.
-
-    `read(path)` gives the bytes of a member of `files`. What is not sound is left out and told in
-    `Description.problems`. Raises InvalidProduct where the product is useless (no metadata, not XML, a footprint
-    without the points it needs), HostileInput where its XML is dangerous.
-    """
-    return _describe(recognised, Documents(recognised, read, files))
-
-
-def manifest_members(recognised: Recognised, read: Read) -> list[ManifestMember]:
-    """The files that the product's manifest names; none where its type has no manifest.
-
-    Raises HostileInput where one of them would lie outside the product, InvalidProduct where the manifest is not XML.
-    """
-    if recognised.type.manifest is None:
-        return []
-    path = f"{recognised.name}/{recognised.type.manifest}"
-    return _members(recognised, xml.parse(read(path), subject=path))
-
-
 def examine_files(
     recognised: Recognised, read: Read, files: Sequence[FileEntry]
 ) -> tuple[Description, list[ManifestMember]]:
-    """`describe_files` and `manifest_members` at once: the manifest is read and parsed once."""
+    """Describe a product from its metadata and its name, and list the files that its manifest names.
+
+    `read(path)` gives the bytes of a member of `files`. What is not sound is left out and told in
+    `Description.problems`. Raises InvalidProduct where the product is useless (no metadata, not XML, a footprint
+    without the points it needs), HostileInput where its XML is dangerous or its manifest names files outside it.
+    """
     documents = Documents(recognised, read, files)
     description = _describe(recognised, documents)
     manifest = recognised.type.manifest

@@ -11,19 +11,17 @@ import structlog
 
 from refsys.catalogue import commands, store
 from refsys.catalogue.completeness import check
-from refsys.catalogue.extract import describe_files, manifest_members
+from refsys.catalogue.extract import examine_files
 from refsys.catalogue.model import Content
 from refsys.core import steps
 from refsys.core.errors import HostileInput, Permanent, Transient
 from refsys.core.products import Description, FileEntry
+from refsys.infra import xml
 from refsys.infra.storage import Storage
 from refsys.infra.work import Attempt, Stage
 from refsys.missions import Recognised, TypeRegistry
 
 log = structlog.get_logger(__name__)
-
-#: Largest metadata file read for a description, in bytes; real ones stay below 20 MB.
-METADATA_LIMIT = 64 * 2**20
 
 
 def stages(pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
@@ -71,16 +69,16 @@ def examine(recognised: Recognised, storage: Storage, content: Content, files: S
     sizes = {entry.path: entry.size_bytes for entry in files if not entry.is_folder}
 
     def read(path: str) -> bytes:
-        if sizes.get(path, 0) > METADATA_LIMIT:
+        if sizes.get(path, 0) > xml.SIZE_LIMIT:
             raise HostileInput(
-                f"its metadata file {path} has {sizes[path]} bytes, more than {METADATA_LIMIT}",
+                f"its metadata file {path} has {sizes[path]} bytes, more than {xml.SIZE_LIMIT}",
                 subject=content.name,
                 advice="look at the file; if it is sound, report its type to the developers",
             )
         return storage.read(f"{content.base}/{path}")
 
-    description = describe_files(recognised, read, files)
-    lacking = check(manifest_members(recognised, read), files, content.completeness)
+    description, members = examine_files(recognised, read, files)
+    lacking = check(members, files, content.completeness)
     if not lacking:
         return description
     return Description(
