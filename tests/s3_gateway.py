@@ -24,6 +24,8 @@ from tests.waiting import wait_until
 
 ACCESS_KEY = "refsys"
 SECRET_KEY = "refsys-secret"
+#: May use buckets and make none, as it is in operation; for the other one, buckets come into being when they are named.
+LIMITED_KEY = "limited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,13 @@ def run(folder: Path) -> Iterator[Gateway]:
         "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
+    limited = {
+        "name": LIMITED_KEY,
+        "credentials": [{"accessKey": LIMITED_KEY, "secretKey": SECRET_KEY}],
+        "actions": ["Read", "Write", "List"],
+    }
     config = folder / "s3.json"
-    config.write_text(json.dumps({"identities": [identity]}))
+    config.write_text(json.dumps({"identities": [identity, limited]}))
     ports = _free_ports(8)
     words = [
         _program(), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3",

@@ -6,17 +6,24 @@ StorageFull     no room is left (a Transient: an operator or retention makes roo
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from refsys.core.errors import HostileInput, Transient
 
-#: Longest key, in bytes (S3's limit).
-KEY_LIMIT = 1024
+#: Longest key, and longest segment of one, in bytes (the limits of S3 and of file systems).
+KEY_LIMIT: Final = 1024
+SEGMENT_LIMIT: Final = 255
+#: First segment of keys that nobody may use: what is being written lies there, in local storage.
+RESERVED: Final = ".new"
+_OUTSIDE: Final = frozenset({"", ".", ".."})
+#: Control characters; and the backslash, which some S3 services take for a slash.
+_FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 class MissingObject(Transient):
@@ -81,7 +88,10 @@ class Storage(ABC):
 
     @abstractmethod
     def batch(self) -> AbstractContextManager[Batch]:
-        """Write new objects; an existing one is replaced in one move."""
+        """Write new objects; an existing one is replaced in one move.
+
+        An object that a failed batch was to replace is what it was (local), or may be gone (S3).
+        """
 
     @abstractmethod
     def stat(self, key: str) -> ObjectInfo | None:
@@ -93,11 +103,11 @@ class Storage(ABC):
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Every object whose key begins with `prefix`, in no order."""
+        """Every object whose key begins with `prefix` (all of them: ""), in no order."""
 
     @abstractmethod
     def move(self, source: str, target: str, paths: Sequence[str]) -> None:
-        """Make the objects `source/path` those of `target/path`; all of a product at once.
+        """Make the objects `source/path` those of `target/path`; `paths` are all objects of a product.
 
         May be repeated: what was moved before stays. Afterwards nothing is promised of what lies under `source`
         (`delete_prefix` it). Raises MissingObject where a path lies under neither.
@@ -109,7 +119,7 @@ class Storage(ABC):
 
     @abstractmethod
     def delete_prefix(self, prefix: str) -> None:
-        """Delete everything whose key begins with `prefix`, which ends in a slash."""
+        """Delete everything that lies in the folder `prefix`, with or without its final slash."""
 
     @abstractmethod
     def free_bytes(self) -> tuple[int, int] | None:
@@ -134,10 +144,37 @@ class Storage(ABC):
 
 
 def check_key(key: str) -> str:
-    """Return the key if it is one: relative, no empty or dotted segment, no control character. Raises HostileInput."""
+    """Return the key if it is one, else raise HostileInput.
+
+    Relative, no empty or dotted segment, no control character or backslash, not reserved, not too long.
+    """
     segments = key.split("/")
-    if any(segment in ("", ".", "..") for segment in segments) or any(ord(c) < 32 or c == "\x7f" for c in key):
-        raise HostileInput("is not a storage key: it would leave its folder", subject=ascii(key[:200]))
-    if len(key.encode("utf-8", "surrogateescape")) > KEY_LIMIT or any(len(s.encode()) > 255 for s in segments):
-        raise HostileInput(f"is too long for a storage key ({KEY_LIMIT} bytes, 255 a segment)", subject=ascii(key[:80]))
+    if not _OUTSIDE.isdisjoint(segments) or segments[0] == RESERVED or _FORBIDDEN.search(key):
+        raise HostileInput("is not a storage key: it would leave its folder", subject=_shown(key))
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError:
+        raise HostileInput("is not a storage key: it is not UTF-8", subject=_shown(key)) from None
+    if length > KEY_LIMIT or (length > SEGMENT_LIMIT and any(len(s.encode()) > SEGMENT_LIMIT for s in segments)):
+        raise HostileInput(
+            f"is too long for a storage key ({KEY_LIMIT} bytes, {SEGMENT_LIMIT} a segment)", subject=_shown(key)
+        )
     return key
+
+
+def check_folder(prefix: str) -> str:
+    """Return the prefix without its final slash if it is the key of a folder, else raise HostileInput."""
+    return check_key(prefix.removesuffix("/"))
+
+
+def folder_of(prefix: str) -> str:
+    """The folder in which everything lies whose key begins with `prefix`; "" where that is all of storage.
+
+    Raises HostileInput where it leaves its folder.
+    """
+    folder = prefix.rpartition("/")[0]
+    return check_key(folder) if "/" in prefix else folder
+
+
+def _shown(key: str) -> str:
+    return ascii(key if len(key) <= 200 else f"{key[:197]}...")

@@ -7,29 +7,52 @@ AbortIncompleteMultipartUpload (docs/how-to/use-s3.md).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
 from refsys.core.errors import RefsysError, Transient
-from refsys.infra.storage.model import Batch, BytesWriter, MissingObject, ObjectInfo, Reader, Storage
-from refsys.infra.storage.model import check_key as _checked
+from refsys.infra.storage.model import (
+    Batch,
+    BytesWriter,
+    MissingObject,
+    ObjectInfo,
+    Reader,
+    Storage,
+    check_folder,
+    check_key,
+    folder_of,
+)
 
 if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
     from refsys.infra.settings import S3Settings
 
 #: Objects up to this size are put whole, larger ones in parts of this size, in bytes.
 _PART: Final = 8 * 2**20
-#: Requests that one call makes at the same time.
+#: Requests that one call makes at the same time, and small objects that may wait in memory for their turn.
 _PARALLEL: Final = 8
+_WAITING: Final = 2 * _PARALLEL
 #: The largest object that S3 copies by itself, in bytes.
 _COPY_LIMIT: Final = 5 * 2**30
 _TIMEOUT: Final = timedelta(minutes=5)
+#: Hiccups are bridged here; whoever is away longer is waited for by the step that goes back.
+_RETRY: Final[RetryConfig] = {
+    "max_retries": 4,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+}
+_NO_BUCKET: Final = "<Code>NoSuchBucket</Code>"
+_CODE: Final = re.compile(r"<Code>([^<]{1,100})</Code>(?:\s*<Message>([^<]{1,300})</Message>)?")
+_STATUS: Final = re.compile(r"status code: ([0-9]{3}[A-Za-z ]*)")
 
 _Result = TypeVar("_Result")
 
@@ -55,6 +78,7 @@ class S3Storage(Storage):
             bucket,
             prefix=prefix.strip("/") or None,
             client_options={"allow_http": settings.allow_http, "timeout": _TIMEOUT},
+            retry_config=_RETRY,
             **known,
         )
         return cls(store, f"{url} at {settings.endpoint or 'AWS'}")
@@ -71,17 +95,21 @@ class S3Storage(Storage):
                 raise
 
     def stat(self, key: str) -> ObjectInfo | None:
+        check_key(key)
         try:
-            return _info(self.ask(key, lambda: obstore.head(self._store, _checked(key))))
+            return _info(self.ask(key, lambda: obstore.head(self._store, key)))
         except MissingObject:
+            self._expect_bucket(key)
             return None
 
     def open(self, key: str) -> Reader:
-        found = self.ask(key, lambda: obstore.head(self._store, _checked(key)))
-        return _S3Reader(self, key, found["size"])
+        found = self.stat(key)
+        if found is None:
+            raise MissingObject(key)
+        return _S3Reader(self, key, found.size_bytes)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        folder = prefix.rpartition("/")[0]
+        folder = folder_of(prefix)
         pages = iter(obstore.list(self._store, prefix=folder or None, chunk_size=1000))
         while page := self.ask(prefix, lambda: next(pages, None)):
             for found in page:
@@ -95,21 +123,20 @@ class S3Storage(Storage):
         _results(done)
 
     def delete(self, keys: Sequence[str]) -> None:
-        wanted = [_checked(key) for key in keys]
+        wanted = [check_key(key) for key in keys]
         if wanted:
             with contextlib.suppress(MissingObject):
                 self.ask(wanted[0], lambda: obstore.delete(self._store, wanted))
 
     def delete_prefix(self, prefix: str) -> None:
-        found = [info.key for info in self.list(f"{prefix.rstrip('/')}/")]
-        self.delete(found)
+        self.delete([info.key for info in self.list(f"{check_folder(prefix)}/")])
 
     def free_bytes(self) -> tuple[int, int] | None:
         return None
 
     def stale(self, prefix: str, before: datetime) -> Sequence[str]:
         latest: dict[str, datetime] = {}
-        start = f"{prefix.rstrip('/')}/"
+        start = f"{check_folder(prefix)}/"
         for info in self.list(start):
             name, slash, _ = info.key.removeprefix(start).partition("/")
             if slash:
@@ -120,18 +147,31 @@ class S3Storage(Storage):
         """Make a request; its errors become ours. Raises MissingObject, or Transient that says what S3 said."""
         try:
             return request()
-        except (NotFoundError, FileNotFoundError) as error:
-            if "NoSuchBucket" in str(error):
-                raise self._refused(key, error, "make the bucket, or correct storage_url") from error
-            raise MissingObject(key) from None
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise self._refused(key, error, "check the keys in [s3] and what they may do in this bucket") from error
         except (BaseError, OSError) as error:
-            raise self._refused(key, error, "is it up and reachable? it is tried again") from error
+            report = str(error).partition("Debug source")[0]
+            if isinstance(error, NotFoundError | FileNotFoundError) and _NO_BUCKET not in report:
+                raise MissingObject(key) from None
+            raise self._failed(key, report) from error
 
-    def _refused(self, key: str, error: Exception, advice: str) -> Transient:
-        told = " ".join(str(error).split())[:300]
-        return Transient(f"S3 refused {key!a}: {told}", subject=self._place, advice=advice)
+    def _failed(self, key: str, report: str) -> Transient:
+        """Of obstore's long reports, what S3 said; or that it said nothing."""
+        said, status = _CODE.search(report), _STATUS.search(report)
+        if said:
+            message = f"S3 refused {key!a}: {': '.join(part for part in said.groups() if part)}"
+        elif status:
+            message = f"S3 refused {key!a}: {status[1]}"
+        else:
+            message = f"S3 did not answer for {key!a}: {' '.join(report.split())[-300:]}"
+        advice = "is it up and reachable? it is tried again"
+        if _NO_BUCKET in report:
+            advice = "make the bucket, or correct storage_url"
+        elif status and status[1].startswith(("401", "403")):
+            advice = "check the keys in [s3] and what they may do in this bucket"
+        return Transient(message, subject=self._place, advice=advice)
+
+    def _expect_bucket(self, key: str) -> None:
+        """The answer to a question about one object does not tell a missing bucket from a missing object."""
+        self.ask(key, lambda: next(iter(obstore.list(self._store, prefix=key, chunk_size=1)), None))
 
     def _copy(self, old: str, new: str) -> None:
         found = self.stat(old)
@@ -139,7 +179,7 @@ class S3Storage(Storage):
             if self.stat(new) is None:
                 raise MissingObject(old)
         elif found.size_bytes < _COPY_LIMIT:
-            self.ask(old, lambda: obstore.copy(self._store, _checked(old), _checked(new)))
+            self.ask(old, lambda: obstore.copy(self._store, old, check_key(new)))
         else:
             self._copy_through(found, new)
 
@@ -157,6 +197,7 @@ class _S3Batch:
         self._storage = storage
         self._threads = threads
         self._sent: dict[str, Future[None] | None] = {}
+        self._waiting: deque[Future[None]] = deque()
 
     @contextlib.contextmanager
     def create(self, key: str) -> Iterator[BytesWriter]:
@@ -170,23 +211,26 @@ class _S3Batch:
         self._send(key, data)
 
     def complete(self) -> None:
-        _results([future for future in self._sent.values() if future is not None])
+        _results(self._waiting)
 
     def take_back(self) -> None:
         """Nothing of a failed batch stays; what cannot be deleted now is swept later."""
-        sent = [future for future in self._sent.values() if future is not None]
-        wait([future for future in sent if not future.cancel()])
+        begun = {key: future for key, future in self._sent.items() if future is None or not future.cancel()}
+        wait([future for future in begun.values() if future is not None])
         with contextlib.suppress(RefsysError):
-            self._storage.delete(list(self._sent))
+            self._storage.delete(list(begun))
 
     def _enter(self, key: str) -> None:
-        _checked(key)
+        check_key(key)
         if key in self._sent:
             raise RefsysError("is written twice in one batch", subject=key)
         self._sent[key] = None
 
     def _send(self, key: str, data: bytes) -> None:
-        self._sent[key] = self._threads.submit(self._put, key, data)
+        sent = self._sent[key] = self._threads.submit(self._put, key, data)
+        self._waiting.append(sent)
+        if len(self._waiting) > _WAITING:
+            self._waiting.popleft().result()
 
     def _put(self, key: str, data: bytes) -> None:
         storage = self._storage
@@ -244,7 +288,7 @@ def _info(found: Any) -> ObjectInfo:
     return ObjectInfo(found["path"], found["size"], found["last_modified"].astimezone(UTC))
 
 
-def _results(futures: Sequence[Future[None]]) -> None:
+def _results(futures: Iterable[Future[None]]) -> None:
     """Wait for all; raise the first error."""
     for future in futures:
         future.result()

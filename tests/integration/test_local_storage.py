@@ -1,0 +1,186 @@
+"""What is true of local storage only: disks that fill up, links, folders in the way, processes that die."""
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from refsys.core.errors import ConfigurationError, Permanent, Transient
+from refsys.infra.storage import StorageFull
+from refsys.infra.storage.local import LocalStorage
+
+
+def keys(storage):
+    return sorted(info.key for info in storage.list(""))
+
+
+def being_written(storage):
+    return list((storage.root / ".new").iterdir())
+
+
+def put_all(storage, objects):
+    with storage.batch() as batch:
+        for key, data in objects.items():
+            batch.put(key, data)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder in which 4 MiB fit: a file system in memory, or, where none may be mounted, files of 1 MiB at most."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    with contextlib.ExitStack() as stack:
+        if subprocess.run(words, capture_output=True, check=False).returncode == 0:
+            stack.callback(subprocess.run, ["umount", "-l", str(folder)], check=True)
+        else:
+            limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, limits[1]))
+            stack.callback(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
+        yield folder
+
+
+def _at_once(batch):
+    batch.put("a/large", bytes(6 * 2**20))
+
+
+def _in_pieces(batch):
+    with batch.create("a/large") as writer:
+        for _ in range(24):
+            writer.write(bytes(2**18))
+
+
+def _in_many_objects(batch):
+    for number in range(3):
+        batch.put(f"a/{number}", bytes(2**20 + 1))
+    batch.put("a/last", bytes(2**20))
+
+
+@pytest.mark.parametrize("write", [_at_once, _in_pieces, _in_many_objects])
+def test_a_full_disk_is_said_to_be_full_and_nothing_stays(small_disk, write):
+    storage = LocalStorage(small_disk / "storage")
+    storage.put("before", b"stays")
+
+    def fill():
+        with storage.batch() as batch:
+            write(batch)
+
+    with pytest.raises(StorageFull, match=r"storage .*: has no room left: .*make room") as caught:
+        fill()
+    assert isinstance(caught.value, Transient)
+    assert keys(storage) == ["before"]
+    assert being_written(storage) == []
+    storage.put("after", bytes(2**19))
+    assert keys(storage) == ["after", "before"]
+
+
+def test_free_room_is_told(tmp_path):
+    free, total = LocalStorage(tmp_path).free_bytes()
+    assert 0 < free <= total
+
+
+def test_nothing_is_visible_before_a_batch_is_whole(storage):
+    with storage.batch() as batch:
+        batch.put("a/b", b"x")
+        with batch.create("a/c") as writer:
+            writer.write(b"y")
+        assert keys(storage) == []
+        assert storage.stat("a/b") is None
+    assert keys(storage) == ["a/b", "a/c"]
+    assert being_written(storage) == []
+
+
+def test_an_open_reader_reads_on_when_its_object_is_moved_replaced_or_deleted(storage):
+    storage.put("a/b", b"first")
+    reader = storage.open("a/b")
+    storage.move("a", "c", ["b"])
+    assert reader.read_at(0, 5) == b"first"
+    storage.put("c/b", b"other")
+    assert reader.read_at(0, 5) == b"first"
+    storage.delete_prefix("c/")
+    assert reader.read_at(0, 5) == b"first"
+    reader.close()
+
+
+@pytest.mark.parametrize(("there", "key"), [("a/b", "a"), ("a", "a/b"), ("a/b/c", "a/b"), ("a/b", "a/b/c/d")])
+def test_a_key_cannot_be_an_object_and_a_folder(storage, there, key):
+    storage.put(there, b"there")
+    storage.put("replaced", b"as it was")
+    with pytest.raises(Permanent, match=r"object and a folder at the same time.*delete"):
+        put_all(storage, {"new/object": b"x", "replaced": b"new", key: b"y", "never": b"z"})
+    assert {name: storage.read(name) for name in keys(storage)} == {there: b"there", "replaced": b"as it was"}
+    assert sorted(path.name for path in storage.root.iterdir()) == sorted([".new", "a", "replaced"])
+    assert being_written(storage) == []
+
+
+def test_a_product_is_not_moved_into_an_object(storage):
+    put_all(storage, {"in/NAME/x": b"x", "out": b"an object"})
+    with pytest.raises(Permanent, match="object and a folder at the same time"):
+        storage.move("in", "out", ["NAME/x"])
+    assert storage.read("in/NAME/x") == b"x"
+
+
+def test_empty_folders_do_not_stay(storage):
+    put_all(storage, {"a/b/c/d": b"x", "a/e": b"x"})
+    storage.delete(["a/b/c/d"])
+    assert sorted(path.name for path in (storage.root / "a").iterdir()) == ["e"]
+    storage.delete_prefix("a/")
+    assert [path.name for path in storage.root.iterdir()] == [".new"]
+
+
+def test_links_are_not_followed(storage, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_bytes(b"stays")
+    storage.put("a/b", b"x")
+    (storage.root / "a" / "link").symlink_to(tmp_path / "outside")
+    assert keys(storage) == ["a/b"]
+    storage.delete_prefix("a/")
+    assert (tmp_path / "outside" / "file").read_bytes() == b"stays"
+
+
+def test_a_folder_with_a_recent_write_anywhere_in_it_is_not_stale(storage):
+    put_all(storage, {"attempts/old/x/y": b"x", "attempts/young/x/y": b"x"})
+    hours_ago = datetime.now(UTC).timestamp() - 7200
+    for path in (storage.root / "attempts").rglob("*"):
+        if path.name != "y" or "old" in path.parts:
+            os.utime(path, (hours_ago, hours_ago))
+    assert storage.stale("attempts/", datetime.now(UTC) - timedelta(hours=1)) == ["attempts/old"]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from refsys.infra.storage.local import LocalStorage
+with LocalStorage(Path(sys.argv[1])).batch() as batch:
+    batch.put("a/small", b"x")
+    with batch.create("a/large") as writer:
+        writer.write(bytes(2**22))
+        print("written", flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_was_writing_is_never_seen_and_swept_a_day_later(storage):
+    words = [sys.executable, "-c", WRITER, str(storage.root)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"written\n"
+        process.send_signal(signal.SIGKILL)
+    assert keys(storage) == []
+    storage.stale("attempts/", datetime.now(UTC))
+    (left,) = being_written(storage)
+    two_days_ago = datetime.now(UTC).timestamp() - 2 * 86400
+    for path in [*left.iterdir(), left]:
+        os.utime(path, (two_days_ago, two_days_ago))
+    storage.stale("attempts/", datetime.now(UTC))
+    assert being_written(storage) == []
+
+
+def test_a_file_cannot_be_storage(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(ConfigurationError, match=r"cannot be used as storage.*check storage_url"):
+        LocalStorage(tmp_path / "file")
