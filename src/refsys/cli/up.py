@@ -64,9 +64,10 @@ async def _up(settings: object) -> None:
         typer.echo(f"refsys is up at {supervisor.url}   logs: {logs_folder(supervisor.state_dir)}   Ctrl-C stops it")
         watching = asyncio.create_task(supervisor.wait())
         await asyncio.wait([watching, asking], return_when=asyncio.FIRST_COMPLETED)
+        has_failed = watching.done()
         typer.echo("stopping …", err=True)
         await supervisor.stop()
-        if watching.done():
+        if has_failed:
             watching.result()
         watching.cancel()
     finally:
