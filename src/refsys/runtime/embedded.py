@@ -233,7 +233,8 @@ def processes_of(data: Path) -> list[psutil.Process]:
 
 def _end(process: subprocess.Popen[bytes] | psutil.Process, timeout_s: float) -> None:
     """PostgreSQL's three ways to go: fast, immediate, killed (server documentation, "Shutting Down the Server")."""
-    for sent, patience_s in ((signal.SIGINT, timeout_s), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)):
+    harder_s = min(timeout_s, 10.0)
+    for sent, patience_s in ((signal.SIGINT, timeout_s), (signal.SIGQUIT, harder_s), (signal.SIGKILL, 10.0)):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(sent)
             with contextlib.suppress(psutil.TimeoutExpired, subprocess.TimeoutExpired):

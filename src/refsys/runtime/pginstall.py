@@ -7,6 +7,7 @@ the installation is copied to a private folder that everybody can enter and only
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -157,6 +158,8 @@ def _copy(package: Path, install: str, place: Path) -> Path:
             (part / relative).chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
         for folder in (part, *(path for path in part.rglob("*") if path.is_dir())):
             folder.chmod(0o755)
+        if os.path.lexists(final) and not _is_complete(final, files):
+            _put_away(final)
         try:
             part.rename(final)
         except OSError:
@@ -167,6 +170,15 @@ def _copy(package: Path, install: str, place: Path) -> Path:
                 final = part
         log.info("postgres.copied", folder=str(final), why="its user cannot enter the wheel's folder")
     return final / package.name / install
+
+
+def _put_away(folder: Path) -> None:
+    """Make room for a whole copy, if we may: in a folder for all only its owner and root can move it."""
+    with contextlib.suppress(OSError):
+        away = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+        with contextlib.suppress(OSError):
+            folder.rename(away / "incomplete")
+        shutil.rmtree(away)
 
 
 def _is_complete(folder: Path, files: list[tuple[Path, Path]]) -> bool:

@@ -255,7 +255,11 @@ class Supervisor:
             self._socket = None
 
     def _write(self) -> None:
-        write_run(self.state_dir, self.record)
+        """A full disk leaves people with an old record, and everything running."""
+        try:
+            write_run(self.state_dir, self.record)
+        except OSError as error:
+            log.warning("run_file.not_written", error=str(error))
 
 
 async def _await_ready(process: SupervisedProcess, timeout_s: float) -> None:
