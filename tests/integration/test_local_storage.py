@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,23 @@ def test_nothing_is_visible_before_a_batch_is_whole(storage):
         assert storage.stat("a/b") is None
     assert keys(storage) == ["a/b", "a/c"]
     assert being_written(storage) == []
+
+
+def test_bytes_are_on_disk_before_their_names_and_names_before_the_batch_ends(storage, monkeypatch):
+    synced = []
+
+    def fsync(descriptor, real=os.fsync):
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        assert keys(storage) == [] or not synced[-1].is_file()
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    put_all(storage, {"a/b/c": b"x", "a/d": b"y"})
+    assert [path.parent.parent.name for path in synced[:2]] == [".new", ".new"]
+    assert set(synced[2:]) == {storage.root, storage.root / "a", storage.root / "a" / "b"}
+    synced.clear()
+    storage.move("a", "x/y", ["b/c"])
+    assert set(synced) == {storage.root, storage.root / "x", storage.root / "x" / "y", storage.root / "a"}
 
 
 def test_an_open_reader_reads_on_when_its_object_is_moved_replaced_or_deleted(storage):

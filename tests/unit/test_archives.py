@@ -6,6 +6,7 @@ import io
 import random
 import struct
 import tarfile
+import threading
 import tracemalloc
 import zipfile
 import zlib
@@ -218,6 +219,7 @@ def test_large_files_go_through_in_pieces(pack):
     assert batch.longest_write <= 2**20
     assert (table[0].md5, table[0].blake3) == (hashlib.md5(data).digest(), blake3(data).digest())
     assert table[0].crc32 == zlib.crc32(data)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("md5")]
 
 
 @pytest.mark.parametrize("pack", [zip_of, lambda members: gzipped(tar_of(members))])

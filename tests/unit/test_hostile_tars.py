@@ -159,14 +159,18 @@ def test_links_devices_and_pipes_are_refused(kind, what):
     refused(HostileInput, tar_of([MANIFEST, (info, b"")]), what, member=f"{NAME}/reach")
 
 
-@pytest.mark.parametrize("kind", [b"S", b"M", b"D", b"X", b"~"])
-def test_unusual_members_are_refused(kind):
-    refused(
-        InvalidProduct,
-        tar(header(inside("odd"), kind=kind)),
-        "sparse|another volume|unknown kind",
-        member=f"{NAME}/odd",
-    )
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (b"S", "sparse"),
+        (b"M", "continued from another volume"),
+        (b"D", "unknown kind 'D'"),
+        (b"X", "unknown kind 'X'"),
+        (b"~", "unknown kind '~'"),
+    ],
+)
+def test_unusual_members_are_refused(kind, told):
+    refused(InvalidProduct, tar(header(inside("odd"), kind=kind)), told, member=f"{NAME}/odd")
 
 
 def test_sparse_files_of_pax_are_refused():
@@ -183,6 +187,8 @@ def test_a_negative_or_unreadable_size_is_refused(size):
 def test_a_huge_size_is_refused(size):
     refused(HostileInput, tar(header(inside("a"), size)), "more than 67108864 bytes.*max_product_bytes")
     refused(InvalidProduct, tar(header(b"beside", size)), "beside the product")
+    refused(InvalidProduct, tar(header(b"__MACOSX/x", size)), "cut short", member="__MACOSX/x")
+    refused(InvalidProduct, gzipped(tar(header(b"__MACOSX/x", size))), "cut short", member="__MACOSX/x")
 
 
 @pytest.mark.parametrize("size", [b"-1", b"1e3", b"99999999999999999999", "\u0661".encode(), b"0x10"])
@@ -195,6 +201,11 @@ def test_a_size_beyond_the_archive_is_refused():
         InvalidProduct, tar(header(inside("a"), 5000)), "cut short: the archive ends in this file", member=f"{NAME}/a"
     )
     refused(InvalidProduct, tar(pax(size=b"5000"), header(inside("a"))), "cut short", member=f"{NAME}/a")
+
+
+def test_a_large_file_that_is_cut_is_refused():
+    archive = tar_of([MANIFEST, (tar_info(f"{NAME}/a", bytes(5 * 2**20)), bytes(5 * 2**20))])
+    refused(InvalidProduct, archive[: 4 * 2**20], "cut short: the archive ends in this file", member=f"{NAME}/a")
 
 
 def test_a_folder_with_bytes_is_refused():
@@ -217,19 +228,20 @@ def test_a_file_and_a_folder_of_one_name_are_refused(names):
     "records",
     [
         b"nonsense",
-        b"99 path=x\n",
-        b"5 a=b",
+        b"99 comment=x\n",
+        b"13 comment=x",
         b"3 =\n",
+        b"8 abcde\n",
         b"0 a=b\n",
         b"-5 a=b\n",
-        b"7 path=x\n",
+        b"7 comment=x\n",
         b"\0" * 20,
         b"9999999 a=b\n",
     ],
 )
 def test_an_extended_header_that_is_not_made_of_records_is_refused(records):
     wrong = header(b"pax", len(records), b"x") + padded(records)
-    refused(InvalidProduct, tar(wrong, header(inside("a"))), "not made of records|empty or dotted|beside")
+    refused(InvalidProduct, tar(wrong, header(inside("a"))), "not made of records")
 
 
 @pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K"])
@@ -241,6 +253,7 @@ def test_an_extended_header_of_unbounded_size_is_refused(kind, size):
 def test_an_extended_header_that_is_cut_is_refused():
     refused(InvalidProduct, tar(header(b"pax", 3000, b"x"), end=bytes(512)), "cut short in an extended header")
     refused(InvalidProduct, tar(pax(path=b"x")), "before nothing")
+    refused(InvalidProduct, tar(header(b"long", 2, b"L") + padded(b"x\0")), "before nothing")
 
 
 def test_extended_headers_without_end_are_refused():
@@ -259,6 +272,20 @@ def test_a_global_header_of_comments_and_a_volume_label_are_harmless():
     label = header(b"volume", kind=b"V")
     archive = header(b"pax", int(comment[124:135], 8), b"g") + comment[512:] + label + SOUND
     assert unpacked(archive)[1] == in_folder()
+
+
+def test_a_sum_of_signed_bytes_is_taken_too():
+    """As some tars of long ago have it."""
+    block = bytearray(header(inside("é")))
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(byte - 256 * (byte > 127) for byte in block)
+    assert list(unpacked(tar(bytes(block)))[1]) == [f"{NAME}/manifest.safe", f"{NAME}/é"]
+
+
+def test_a_name_of_gnu_has_no_prefix():
+    """GNU keeps times where POSIX has the first part of a long name."""
+    block = header(inside("a"), magic=b"ustar  \0", prefix=b"14157665551\0")
+    assert f"{NAME}/a" in unpacked(tar(block))[1]
 
 
 def test_a_header_whose_sum_is_wrong_is_refused():
@@ -305,6 +332,10 @@ def test_an_archive_larger_than_a_product_may_be_is_refused():
     archive = tar_of(in_folder({"a": os.urandom(3000), "b": os.urandom(3000)}))
     refused(HostileInput, archive, r"more than 5999 bytes.*max_product_bytes", limits=Limits(5999, 10, 200))
     assert len(unpacked(archive, limits=Limits(6000, 10, 200))[1]) == 2
+
+
+def test_as_many_members_as_are_allowed_are_taken():
+    assert len(unpacked(tar_of({f"{NAME}/f{number}": b"" for number in range(50)}))[1]) == 50
 
 
 @pytest.mark.parametrize("folder", [NAME, "__MACOSX"])

@@ -182,8 +182,8 @@ class _TarReader:
         while data:
             length, space, _ = data.partition(b" ")
             end = int(length) if space and length.isdigit() and len(length) < 6 else 0
-            key, equals, value = data[len(length) + 1 : end].partition(b"=")
-            if not equals or not value.endswith(b"\n") or end > len(data):
+            key, _, value = data[len(length) + 1 : end].partition(b"=")
+            if not value.endswith(b"\n") or end > len(data):
                 raise self._delivery.invalid("has an extended header that is not made of records")
             records[key.decode("utf-8", "backslashreplace")] = value[:-1]
             data = data[end:]

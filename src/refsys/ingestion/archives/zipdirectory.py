@@ -192,7 +192,9 @@ def _check_kind(entry: Entry, mode: int, delivery: Delivery) -> None:
         raise delivery.hostile(f"is {what}; only files and folders are taken", entry.name)
     if entry.flags & _ENCRYPTED:
         raise delivery.invalid("is encrypted, and no password is known", entry.name)
-    if entry.method not in (STORED, _DEFLATED) or entry.flags & _PATCH:
+    if entry.flags & _PATCH:
+        raise delivery.invalid("is a patch of another file, which this system does not apply", entry.name)
+    if entry.method not in (STORED, _DEFLATED):
         method = _OTHER_METHODS.get(entry.method, f"method {entry.method}")
         raise delivery.invalid(f"is compressed by {method}; only stored and deflated members are read", entry.name)
     if entry.is_folder and entry.size_bytes:
