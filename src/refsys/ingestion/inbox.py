@@ -13,6 +13,7 @@ from typing import Final
 import asyncpg
 import structlog
 
+from refsys.catalogue import commands
 from refsys.catalogue.store import used_bases
 from refsys.core import steps
 from refsys.core.errors import HostileInput, RefsysError, Transient
@@ -206,15 +207,20 @@ async def _sweep(pool: asyncpg.Pool, storage: Storage, stop: asyncio.Event) -> N
 
 
 async def sweep_attempts(pool: asyncpg.Pool, storage: Storage, before: datetime) -> Sequence[str]:
-    """Delete the folders of attempts in which nothing was written since `before` and which no content uses."""
+    """Delete the folders of attempts in which nothing was written since `before` and which no content uses.
+
+    Contents there that nobody will describe any more are discarded: their bytes go by steps of their own.
+    """
     stale = await asyncio.to_thread(storage.stale, f"{ATTEMPTS}/", before)
     if not stale:
         return []
     async with pool.acquire() as connection:
         used = await used_bases(connection, list(stale))
+        async with connection.transaction():
+            given_up = await commands.discard_orphans(connection, list(used))
     gone = [base for base in stale if base not in used]
     for base in gone:
         await asyncio.to_thread(storage.delete_prefix, f"{base}/")
-    if gone:
-        log.info("sweep.done", attempts=len(gone))
+    if gone or given_up:
+        log.info("sweep.done", attempts=len(gone), products=given_up)
     return gone

@@ -85,50 +85,9 @@ CREATE UNIQUE INDEX pgqueuer_unique_dedupe_key ON work.pgqueuer USING btree (ded
 
 CREATE INDEX pgqueuer_updated_id_id1_idx ON work.pgqueuer USING btree (updated, id DESC) INCLUDE (id) WHERE (status = 'picked'::work.pgqueuer_status);
 
-CREATE FUNCTION work.fn_pgqueuer_changed() RETURNS TRIGGER AS $$
-DECLARE
-    to_emit BOOLEAN := false;  -- Flag to decide whether to emit a notification
-BEGIN
-    -- Check operation type and set the emit flag accordingly
-    IF TG_OP = 'UPDATE' AND OLD IS DISTINCT FROM NEW THEN
-        to_emit := true;
-    ELSIF TG_OP = 'DELETE' THEN
-        to_emit := true;
-    ELSIF TG_OP = 'INSERT' THEN
-        to_emit := true;
-    ELSIF TG_OP = 'TRUNCATE' THEN
-        to_emit := true;
-    END IF;
-
-    -- Perform notification if the emit flag is set
-    IF to_emit THEN
-        PERFORM pg_notify(
-            'ch_pgqueuer',
-            json_build_object(
-                'channel', 'ch_pgqueuer',
-                'operation', lower(TG_OP),
-                'sent_at', NOW(),
-                'table', TG_TABLE_NAME,
-                'type', 'table_changed_event'
-            )::text
-        );
-    END IF;
-
-    -- Return appropriate value based on the operation
-    IF TG_OP IN ('INSERT', 'UPDATE') THEN
-        RETURN NEW;
-    ELSIF TG_OP = 'DELETE' THEN
-        RETURN OLD;
-    ELSE
-        RETURN NULL; -- For TRUNCATE and other non-row-specific contexts
-    END IF;
-
-END;
-$$ LANGUAGE plpgsql;
-
-CREATE TRIGGER tg_pgqueuer_changed
-AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON work.pgqueuer
-EXECUTE FUNCTION work.fn_pgqueuer_changed();
+-- PgQueuer's trigger that announces every change of its table is left out: a transaction that notifies holds a lock
+-- of the whole server until it is on disk, so that steps would end one after the other. Who is told, and when, is
+-- the business of work.wake.
 
 ALTER TABLE work.pgqueuer SET (
     autovacuum_vacuum_scale_factor   = 0.01,
@@ -268,18 +227,19 @@ BEGIN
         INSERT INTO work.pgqueuer (priority, entrypoint, payload, execute_after, dedupe_key, headers, status)
         VALUES (with_priority, to_stage, convert_to(carried::text, 'UTF8'), coalesce(from_instant, 'epoch'),
                 carried::text, 'null', 'queued');
-    ELSE
-        PERFORM work.wake();
     END IF;
+    PERFORM work.wake(to_stage);
 END $$;
 
--- PgQueuer's trigger is silent about updated rows; the message is in its form. What is due later is told as well: a
--- worker that sleeps until the next step is due has to know of it.
-CREATE FUNCTION work.wake() RETURNS void LANGUAGE sql AS $$
-    SELECT pg_notify('ch_pgqueuer', json_build_object(
-        'channel', 'ch_pgqueuer', 'operation', 'update', 'sent_at', now(), 'table', 'pgqueuer',
-        'type', 'table_changed_event')::text)
-$$;
+-- Tell the workers that there may be something to take. What is due later is told as well: a worker that sleeps until
+-- the next step is due has to know of it. Inside the effect of a step whose worker runs that stage nobody is told:
+-- that worker looks by itself, and calls for help where it is busy (refsys.infra.work.runner).
+CREATE FUNCTION work.wake(for_stage text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF for_stage <> ALL (string_to_array(coalesce(current_setting('work.own_stages', true), ''), ' ')) THEN
+        PERFORM pg_notify('ch_pgqueuer', for_stage);
+    END IF;
+END $$;
 
 -- Make a step due. A step of the same stage and key that is due already takes over the new payload and the greater
 -- priority; where the payload is another one it starts anew, else its pause and its attempts stay. Returns its id.
@@ -312,6 +272,7 @@ BEGIN
         INSERT INTO work.pgqueuer (priority, entrypoint, payload, execute_after, dedupe_key, headers, status)
         VALUES (with_priority, of_stage, convert_to(step_id::text, 'UTF8'), coalesce(from_instant, 'epoch'),
                 step_id::text, 'null', 'queued');
+        PERFORM work.wake(of_stage);
     ELSE
         PERFORM work.carry(step_id, of_stage, merged_priority, merged_instant);
     END IF;
@@ -380,20 +341,26 @@ END $$;
 -- A step of this stage and key is over or paused: the one that waited behind it may start. Its row is updated whether
 -- it was put back already or not: where a worker is about to put it back, this waits for that.
 CREATE FUNCTION work.release(of_stage text, of_key text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    behind bigint;
 BEGIN
+    SELECT d.id INTO behind FROM work.step d
+     WHERE d.stage = of_stage AND d.key = of_key AND d.state = 'due' AND d.not_before IS NULL;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     UPDATE work.pgqueuer q SET execute_after = 'epoch', updated = now()
-      FROM work.step d
-     WHERE d.stage = of_stage AND d.key = of_key AND d.state = 'due' AND d.not_before IS NULL
-       AND q.dedupe_key = d.id::text AND q.status = 'queued';
+     WHERE q.dedupe_key = behind::text AND q.status = 'queued';
     IF FOUND THEN
-        PERFORM work.wake();
+        PERFORM work.wake(of_stage);
     END IF;
 END $$;
 
 -- The fence. The first statement of the effect's transaction: only the current token ends the step; false = void.
 -- The row stays locked until the transaction is over, so nobody takes the step over in between; a worker that is
--- stopped inside the transaction loses its session, and with it the lock, after `idle_limit`.
-CREATE FUNCTION work.finish(finished bigint, held_token uuid, idle_limit interval)
+-- stopped inside the transaction loses its session, and with it the lock, after `idle_limit`. `own_stages`, separated
+-- by blanks, are those that the worker runs itself (work.wake).
+CREATE FUNCTION work.finish(finished bigint, held_token uuid, idle_limit interval, own_stages text)
 RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     over work.step;
@@ -405,6 +372,7 @@ BEGIN
     END IF;
     PERFORM set_config('idle_in_transaction_session_timeout',
                        ceil(extract(epoch FROM idle_limit) * 1000)::bigint::text, true);
+    PERFORM set_config('work.own_stages', own_stages, true);
     INSERT INTO work.history (step_id, stage, key, created_at, started_at, attempts)
     VALUES (over.id, over.stage, over.key, over.created_at, over.started_at, over.attempts);
     DELETE FROM work.pgqueuer q WHERE q.dedupe_key = finished::text AND q.status IN ('queued', 'picked');

@@ -5,10 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
-import orjson
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
 from pgqueuer.adapters.persistence.queries import Queries
@@ -40,7 +39,6 @@ class Carrier:
     def __init__(self, connection: asyncpg.Connection, limits: Mapping[str, int]) -> None:
         self._connection = connection
         self._stages = list(limits)
-        self._is_limited = any(limits.values())
         self._worker = QueueManagerId(uuid.uuid4())
         self._entrypoints = {
             QueueEntrypoint(stage): EntrypointExecutionParameter(concurrency_limit=limit)
@@ -55,13 +53,11 @@ class Carrier:
 
     async def listen(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever there may be something to take."""
+        await self._connection.add_listener(SETTINGS.channel, lambda *_: wake())
 
-        def notified(_connection: Any, _pid: int, _channel: str, payload: object) -> None:
-            # a row that went makes room only where a stage's concurrency is limited
-            if self._is_limited or _operation(payload) != "delete":
-                wake()
-
-        await self._connection.add_listener(SETTINGS.channel, notified)
+    async def call(self) -> None:
+        """Wake every worker. Outside of transactions: alone, a notification waits for no disk."""
+        await self._connection.execute("SELECT pg_notify($1, '')", SETTINGS.channel)
 
     async def take(self, most: int) -> list[int]:
         """Take rows from the queue, the highest priority first; returns step ids. Call it inside a transaction."""
@@ -78,10 +74,3 @@ class Carrier:
         """Seconds until the next deferred row is due, and a millisecond; None where there is none."""
         eta = await self._queries.next_deferred_eta([QueueEntrypoint(stage) for stage in self._stages])
         return None if eta is None else max(eta.total_seconds(), 0.0) + 0.001
-
-
-def _operation(payload: object) -> str:
-    try:
-        return str(orjson.loads(str(payload)).get("operation"))
-    except (ValueError, AttributeError):
-        return ""

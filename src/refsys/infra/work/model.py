@@ -52,7 +52,10 @@ class Stage:
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One claim of one step. `number` counts the step's claims from 1; `token` is this claim's alone."""
+    """One claim of one step. `number` counts the step's claims from 1; `token` is this claim's alone.
+
+    `own_stages`, separated by blanks, are the stages that its worker runs.
+    """
 
     step_id: int
     stage: str
@@ -64,6 +67,7 @@ class Attempt:
     token: UUID
     lease_s: float
     pool: asyncpg.Pool
+    own_stages: str = ""
     notes: list[str] = field(default_factory=list)
     ending: bool = False
     committed: bool = False
@@ -88,7 +92,13 @@ class Attempt:
             self.ending = True
             try:
                 async with connection.transaction():
-                    if not await store.finish(connection, self.step_id, self.token, idle_limit_s=self.lease_s):
+                    if not await store.finish(
+                        connection,
+                        self.step_id,
+                        self.token,
+                        idle_limit_s=self.lease_s,
+                        own_stages=self.own_stages,
+                    ):
                         raise self.void()
                     yield connection
                 self.committed = True

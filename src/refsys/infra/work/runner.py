@@ -23,6 +23,8 @@ from refsys.infra.work.model import Attempt, AttemptVoid, Stage, describe_error,
 log = structlog.get_logger(__name__)
 
 _POLL_S: Final = 5.0
+#: Seconds between two calls for help of a runner that has no hand free.
+_CALL_S: Final = 0.02
 _RECONNECT_LIMIT_S: Final = 10.0
 _CONNECT_S: Final = 10.0
 _COMMAND_S: Final = 30.0
@@ -48,6 +50,7 @@ class Runner:
         self._settings = settings
         self._worker = worker
         self._leases = {stage.name: stage.lease_s or settings.lease_s for stage in stages}
+        self._own_stages = " ".join(self._stages)
         self._most_attempts = {stage.name: stage.max_attempts or settings.max_attempts for stage in stages}
         self._running: dict[asyncio.Task[None], Attempt] = {}
         self._wake = asyncio.Event()
@@ -103,7 +106,12 @@ class Runner:
                     self._dsn,
                     timeout=_CONNECT_S,
                     command_timeout=_COMMAND_S,
-                    server_settings={"timezone": "UTC", "application_name": f"refsys work {self._worker}"[:63]},
+                    server_settings={
+                        "timezone": "UTC",
+                        "application_name": f"refsys work {self._worker}"[:63],
+                        # to plan PgQueuer's statements anew each time costs more than to run them
+                        "plan_cache_mode": "force_generic_plan",
+                    },
                 )
                 await prepare_connection(connection)
                 pause_s = 0.1
@@ -117,7 +125,12 @@ class Runner:
                     connection.terminate()
 
     async def _take(self, connection: asyncpg.Connection) -> None:
-        """Take and start steps until the runner stops."""
+        """Take and start steps until the runner stops.
+
+        What the effects of its own steps make due it takes without being told; where it has no hand free for that, it
+        calls the others.
+        """
+        loop, next_call, help_wanted = asyncio.get_running_loop(), 0.0, False
         carrier = Carrier(connection, {stage.name: stage.concurrency for stage in self._stages.values()})
         connection.add_termination_listener(lambda _: self._wake.set())
         await carrier.listen(self._wake.set)
@@ -130,7 +143,11 @@ class Runner:
                 for claim in claims:
                     self._start(claim)
                 timeout_s = _POLL_S if due_s is None else min(due_s, _POLL_S)
-            await _wait(self._wake, timeout_s)
+                help_wanted = len(claims) == free
+            if help_wanted and loop.time() >= next_call:
+                await carrier.call()
+                next_call, help_wanted = loop.time() + _CALL_S, False
+            await _wait(self._wake, min(timeout_s, _CALL_S) if help_wanted else timeout_s)
 
     async def _claim(
         self, connection: asyncpg.Connection, carrier: Carrier, most: int
@@ -165,16 +182,15 @@ class Runner:
             token=claim.token,
             lease_s=self._leases[claim.stage],
             pool=self._pool,
+            own_stages=self._own_stages,
         )
         task = asyncio.create_task(self._run_step(attempt), name=f"step {attempt.step_id} {attempt.stage}")
         self._running[task] = attempt
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        was_full = len(self._running) >= self._settings.concurrency
         self._running.pop(task, None)
-        if was_full:
-            self._wake.set()
+        self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("step.runner_failed", error=repr(error))
 

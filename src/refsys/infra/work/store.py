@@ -176,10 +176,15 @@ async def claim(
     return sorted(claims, key=lambda claim: (-claim.priority, claim.step_id))
 
 
-async def finish(connection: asyncpg.Connection, step_id: int, token: UUID, *, idle_limit_s: float) -> bool:
-    """End a step if the token is the current one, and hold its row until the transaction is over."""
+async def finish(
+    connection: asyncpg.Connection, step_id: int, token: UUID, *, idle_limit_s: float, own_stages: str = ""
+) -> bool:
+    """End a step if the token is the current one, and hold its row until the transaction is over.
+
+    Steps of `own_stages` (separated by blanks) that become due in this transaction are not announced to the workers.
+    """
     done: bool = await connection.fetchval(
-        "SELECT work.finish($1, $2, $3)", step_id, token, timedelta(seconds=idle_limit_s)
+        "SELECT work.finish($1, $2, $3, $4)", step_id, token, timedelta(seconds=idle_limit_s), own_stages
     )
     return done
 

@@ -43,6 +43,7 @@ class PripSource:
         client = StationClient(
             inbox.station or f"inbox {inbox.id}",
             inbox.auth,
+            url=inbox.url,
             connect_timeout_s=settings.fetch.connect_timeout_s,
             read_timeout_s=settings.fetch.read_timeout_s,
             verify_tls=inbox.verify_tls,
