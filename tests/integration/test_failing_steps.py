@@ -17,6 +17,12 @@ from tests.waiting import wait_for
 from tests.working import EFFECTS, due, effects, nothing_left, running, stage, step
 
 
+@pytest.fixture(autouse=True)
+def nobody_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever starts here was told to start, or its time had come."""
+    monkeypatch.setattr(runner_module, "_POLL_S", 3600.0)
+
+
 @pytest.fixture
 async def pool(pool: asyncpg.Pool) -> asyncpg.Pool:
     await pool.execute(EFFECTS)
@@ -63,10 +69,7 @@ async def test_a_transient_failure_goes_back_with_a_pause_and_its_error(dsn: str
     assert await pool.fetchval("SELECT execute_after FROM work.pgqueuer") == failed["not_before"]
 
 
-async def test_it_is_tried_again_when_its_pause_is_over_and_then_done(
-    dsn: str, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner_module, "_POLL_S", 3600.0)
+async def test_it_is_tried_again_when_its_pause_is_over_and_then_done(dsn: str, pool: asyncpg.Pool) -> None:
     await due(pool, "k")
     async with running(dsn, pool, stage(before=failing(RuntimeError("unforeseen"), times=3))):
         await nothing_left(pool)
