@@ -20,10 +20,12 @@ from blake3 import blake3
 
 from refsys.catalogue import commands, store
 from refsys.core.products import product_id
+from refsys.distribution.odata import streaming
 from refsys.distribution.odata.documents import store_documents
 from refsys.distribution.packages import Sealing, lay_out, layout_for
 from refsys.infra.settings import Settings
-from refsys.infra.storage import Storage
+from refsys.infra.storage import Reader, Storage
+from refsys.infra.storage.local import LocalStorage
 from refsys.runtime.serving import serve
 from refsys.web.app import create_app
 from tests.stored_products import EOF, GRD, TYPES, Contents, package_of, store_product
@@ -300,3 +302,43 @@ async def test_many_clients_at_once_get_their_own_bytes(server, storage, pool, c
     urls = [server.value(first), server.value(second)] * 6
     found = await asyncio.gather(*(client.get(url) for url in urls))
     assert [response.content for response in found] == [WHOLE, package_of(other, name)] * 6
+
+
+class Remote(LocalStorage):
+    """Storage of which nothing is ever in memory, as behind a network; it notes what is asked of it."""
+
+    def __init__(self, storage: LocalStorage) -> None:
+        super().__init__(storage.root)
+        self.lengths: list[int] = []
+
+    def open(self, key: str) -> Reader:
+        return _RemoteReader(super().open(key), self.lengths)
+
+
+class _RemoteReader:
+    def __init__(self, reader: Reader, lengths: list[int]) -> None:
+        self._reader = reader
+        self._lengths = lengths
+        self.size_bytes = reader.size_bytes
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        self._lengths.append(length)
+        return self._reader.read_at(offset, length)
+
+    def read_now(self, offset: int, length: int) -> None:
+        return None
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+async def test_the_longer_reading_takes_the_larger_its_pieces_become(
+    make_server, storage, pool, client, monkeypatch
+) -> None:
+    monkeypatch.setattr(streaming, "_LONG_S", 0.0)
+    remote = Remote(storage)
+    server = await make_server(remote)
+    contents = {"measurement/a.tiff": random.Random(6).randbytes(20 * 2**20)}
+    identity = await publish(pool, storage, contents)
+    assert (await client.get(server.value(identity))).content == package_of(contents)
+    assert [length / 2**20 for length in remote.lengths] == [0.5, 0.5, 1, 2, 4, 4, 4, 4]
