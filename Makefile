@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench bench-pipeline bench-download soak lock clean
+.PHONY: help setup demo test check bench bench-pipeline bench-download nginx soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -36,11 +36,14 @@ soak: $(READY)  ## the longer proofs
 
 bench: bench-pipeline bench-download  ## ratios against named peers
 
-bench-pipeline: $(READY)  ## the pipeline against a bare loop
+bench-pipeline: $(READY) nginx  ## the pipeline against a bare loop
 	$(BIN)/python -m benchmarks.pipeline
 
-bench-download: $(READY)  ## $value against nginx
+bench-download: $(READY) nginx  ## $value against nginx
 	$(BIN)/python -m benchmarks.download
+
+nginx: $(READY)
+	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || test -x $(VENV)/nginx/usr/sbin/nginx || benchmarks/get-nginx.sh $(VENV)
 
 lock: $(READY)  ## resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --universal --python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
