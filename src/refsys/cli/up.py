@@ -21,10 +21,12 @@ def up(
 
     from refsys.cli.context import load
     from refsys.infra.logs import configure_logs
+    from refsys.missions import load_types
     from refsys.runtime.services import logs_folder
 
     flags = {"http.host": host, "http.port": port}
     settings = load(context, {name: value for name, value in flags.items() if value is not None})
+    load_types(settings.type_tables)  # what is wrong with them is said before anything starts
     configure_logs(
         level=settings.log.level, process="supervisor", file=logs_folder(settings.state_dir) / "supervisor.log"
     )
@@ -64,7 +66,7 @@ async def _up(settings: object) -> None:
         typer.echo(f"refsys is up at {supervisor.url}   logs: {logs_folder(supervisor.state_dir)}   Ctrl-C stops it")
         watching = asyncio.create_task(supervisor.wait())
         await asyncio.wait([watching, asking], return_when=asyncio.FIRST_COMPLETED)
-        has_failed = watching.done()
+        has_failed = watching.done()  # asked now: stopping ends what is watched
         typer.echo("stopping …", err=True)
         await supervisor.stop()
         if has_failed:
