@@ -9,12 +9,17 @@ app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 
 @app.command()
 def check(context: typer.Context) -> None:
-    """Load and validate the settings; say everything that is wrong, and where."""
+    """Load and validate the settings and the type tables; say everything that is wrong, and where."""
     from refsys.cli.context import load, options_of
+    from refsys.missions import load_types
 
     settings = load(context)
+    types = load_types(settings.type_tables)
     source = options_of(context).config or "defaults and environment"
-    typer.echo(f"{source}: the settings are right ({len(settings.inbox)} inboxes, state in {settings.state_dir})")
+    inboxes = "1 inbox" if len(settings.inbox) == 1 else f"{len(settings.inbox)} inboxes"
+    typer.echo(
+        f"{source}: the settings are right ({inboxes}, {len(types.types)} product types, state in {settings.state_dir})"
+    )
 
 
 @app.command()

@@ -1,17 +1,18 @@
-"""What every command shares: the global options, and the settings they make."""
+"""What every command shares: the global options, wherever they stand, and the settings they make."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from refsys.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from refsys.infra.settings import Settings
 
@@ -23,6 +24,34 @@ class Options:
     config: Path | None = None
     state: Path | None = None
     settings: tuple[str, ...] = ()
+
+
+#: The global options; each takes one value.
+GLOBAL: Final = ("--config", "-c", "--state", "-s", "--set")
+
+
+class Commands(TyperGroup):
+    """Takes the global options behind the command too: `refsys up --config FILE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, global_first(args))
+
+
+def global_first(words: Sequence[str]) -> list[str]:
+    """The words of a command line, the global options before all others. Behind `--` nothing is an option."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            return [*first, *rest, word, *left]
+        is_global = word.partition("=")[0] in GLOBAL
+        target = first if is_global and (left or "=" in word) else rest
+        target.append(word)
+        if target is first and "=" not in word:
+            first.append(left.pop(0))
+    return first + rest
 
 
 def options_of(context: typer.Context) -> Options:

@@ -15,12 +15,14 @@ from typing import Annotated, Final
 import typer
 
 from refsys import __version__
+from refsys.cli.context import Commands, Options
 from refsys.core.errors import ConfigurationError, RefsysError
 
 #: Modules of this package with commands, in the order of `refsys --help`: each has `register(app)` or `app`.
 COMMANDS: Final = ("demo", "up", "status", "product", "parked", "replay", "config", "migrate", "serve", "station")
 
 app = typer.Typer(
+    cls=Commands,
     help="The Copernicus Reference System: from a station to a user with one command.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -48,8 +50,6 @@ def options(
         bool, typer.Option("--version", help="print the version", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    from refsys.cli.context import Options
-
     context.obj = Options(config=config, state=state, settings=tuple(setting or ()))
 
 
