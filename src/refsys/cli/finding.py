@@ -18,9 +18,11 @@ from refsys.catalogue.dossier import Dossier
 from refsys.catalogue.search import DEFAULT_ORDER, Order, Search
 from refsys.core.errors import ConfigurationError, RefsysError
 from refsys.core.filters import Comparison, Expression, How, Literal, Op, Property, TextMatch, all_of
+from refsys.core.products import canonical_name
 from refsys.core.times import format_instant, parse_moment
 from refsys.distribution.odata.parser import parse_filter
 from refsys.distribution.odata.vocabulary import DELETED_PRODUCTS, PRODUCTS, Vocabulary
+from refsys.ingestion.model import FETCH
 from refsys.missions import TypeRegistry
 
 #: What operators may ask for besides the users' names.
@@ -47,6 +49,14 @@ _COLUMNS: Final = {
     "problems": "cardinality(p.problems)",
 }
 _PAGE: Final = 500
+_OFFER: Final = """
+SELECT r.inbox, r.state, r.why, s.id AS step, s.state AS step_state, s.error ->> 'message' AS problem
+  FROM ingestion.remote r
+  LEFT JOIN work.step s ON s.stage = $2 || r.inbox AND s.key = r.product
+                       AND s.payload = jsonb_build_object('remote_id', r.id)
+ WHERE r.product = $1
+ ORDER BY r.id DESC LIMIT 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,11 @@ class Wanted:
     terms: tuple[Expression, ...]
     pattern: str
     odata: str
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether anything was asked for at all."""
+        return bool(self.terms or self.odata)
 
     @classmethod
     def parse(cls, *, name: str, product_type: str, since: str, odata: str, now: datetime) -> Wanted:
@@ -89,6 +104,33 @@ async def find_products(
         if len(found) == limit:
             break
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What became of an offer that has not arrived, and what to do."""
+
+    told: str
+    advice: str
+
+
+async def find_offer(connection: asyncpg.Connection, name: str) -> Offered | None:
+    """The newest offer of a name, by any inbox; None where none was ever made."""
+    row = await connection.fetchrow(_OFFER, canonical_name(name), FETCH)
+    if row is None:
+        return None
+    if row["step_state"] == "parked":
+        told = f"was offered to inbox {row['inbox']}; step {row['step']}, which fetches it, is parked: {row['problem']}"
+        return Offered(told, f"`refsys parked show {row['step']}` says what to do")
+    if row["state"] == "queued":
+        step = f": step {row['step']} is {row['step_state']}" if row["step"] else ""
+        return Offered(f"is about to be fetched from inbox {row['inbox']}{step}", "look again in a moment")
+    if row["state"] == "waiting":
+        told = f"was offered to inbox {row['inbox']} and waits until there is room to fetch it"
+        return Offered(told, "`refsys status` shows what waits, and the free storage is in /metrics")
+    return Offered(
+        f"was offered to inbox {row['inbox']}, which left it alone: {row['why']}", "see the inbox's settings"
+    )
 
 
 async def _rows(connection: asyncpg.Connection, expression: Expression) -> AsyncIterator[asyncpg.Record]:

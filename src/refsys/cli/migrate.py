@@ -15,9 +15,11 @@ def migrate(context: typer.Context) -> None:
 
     from refsys.cli.context import load
     from refsys.infra import postgres
+    from refsys.infra.logs import configure_logs
     from refsys.runtime.services import connect, describe_database
 
     settings = load(context)
+    configure_logs(level="warning", process="migrate")
     applied = asyncio.run(postgres.migrate(connect(settings), postgres.MIGRATED_PACKAGES))
     for migration in applied:
         typer.echo(f"applied {migration}")

@@ -63,7 +63,7 @@ def find(
 
     console = Console(highlight=False)
     if not found:
-        console.print("no product is like that")
+        console.print("no product is like that" if wanted.is_narrowed else "nothing is in the catalogue yet")
         raise typer.Exit(1)
     console.print(products_table(found[:limit], width=console.width))
     if len(found) > limit:
@@ -87,14 +87,17 @@ def show(
 
     async def run() -> Dossier:
         from refsys.catalogue.dossier import compile_dossier, near_names
+        from refsys.cli.finding import find_offer
 
         async with _connected(settings) as connection:
             dossier = await compile_dossier(connection, wanted)
-            if dossier is None:
-                near = await near_names(connection, wanted)
-                advice = f"did you mean {', '.join(near)}?" if near else "`refsys product find --name …` looks for one"
-                raise RefsysError("nothing of this name or id is known", subject=wanted, advice=advice)
-            return dossier
+            if dossier is not None:
+                return dossier
+            if (offered := await find_offer(connection, wanted)) is not None:
+                raise RefsysError(offered.told, subject=wanted, advice=offered.advice)
+            near = await near_names(connection, wanted)
+            advice = f"did you mean {', '.join(near)}?" if near else "`refsys product find --name …` looks for one"
+            raise RefsysError("nothing of this name or id is known", subject=wanted, advice=advice)
 
     dossier = asyncio.run(run())
     if as_json:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console
 
+    from refsys.infra.settings import Settings
     from refsys.runtime.status import Status
 
 
@@ -30,19 +33,27 @@ def status(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
     else:
         from rich.console import Console
 
-        _print(found, Console(highlight=False, soft_wrap=True))
-    is_ours = not settings.database_url.get_secret_value()
-    if is_ours and not found.is_up:
+        _print(found, settings, Console(highlight=False, soft_wrap=True))
+    if _is_ours(settings) and not found.is_up:
         raise typer.Exit(3)
     raise typer.Exit(0 if found.is_well else 1)
 
 
-def _print(found: Status, console: Console) -> None:
+def _is_ours(settings: Settings) -> bool:
+    """Whether the database is the embedded one, which lives as long as `refsys up` does."""
+    return not settings.database_url.get_secret_value()
+
+
+def _print(found: Status, settings: Settings, console: Console) -> None:
     from rich.markup import escape
+
+    from refsys.runtime.services import describe_database, describe_storage
 
     run = found.run
     if found.is_up and run:
         console.print(f"[bold green]up[/]    {escape(run.url or '(starting)')}   pid {run.pid}, since {run.started_at}")
+    elif not _is_ours(settings):
+        console.print("[bold]apart[/] no `refsys up` runs in this folder; these are the services of the settings")
     elif run:
         ended = f"stopped {run.stopped_at}" if run.stopped_at else "it was killed"
         console.print(f"[bold red]down[/]  last started {run.started_at} (pid {run.pid}), {ended}")
@@ -50,8 +61,8 @@ def _print(found: Status, console: Console) -> None:
         console.print("[bold red]down[/]  nothing has run in this folder yet")
     console.print(f"state     {escape(found.state_dir)}")
     for name, told, what in (
-        ("database", found.database, run.database if run else ""),
-        ("storage", found.storage, run.storage if run else ""),
+        ("database", found.database, run.database if run and found.is_up else describe_database(settings)),
+        ("storage", found.storage, run.storage if run and found.is_up else describe_storage(settings)),
     ):
         console.print(f"{name:<9} {_colour(told)}   {escape(what)}")
     isolation = found.isolation
@@ -62,10 +73,8 @@ def _print(found: Status, console: Console) -> None:
         _print_queues(found, console)
     if found.published is not None:
         console.print(f"published {found.published}")
-    for inbox in found.inboxes:
-        console.print(
-            "inbox     " + escape("   ".join(f"{key} {value}" for key, value in inbox.items() if value != ""))
-        )
+    if found.inboxes:
+        _print_inboxes(found, console)
 
 
 def _print_processes(found: Status, console: Console) -> None:
@@ -91,6 +100,32 @@ def _print_queues(found: Status, console: Console) -> None:
         waiting = f"{queue.oldest_waiting_s:.1f} s" if queue.due else "–"
         table.add_row(queue.stage, str(queue.due), str(queue.running), parked, waiting)
     console.print(table)
+
+
+def _print_inboxes(found: Status, console: Console) -> None:
+    """Offers by state, and what failed last; --json has the rest."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    counts = ("waiting", "queued", "stored", "filtered")
+    table = Table("inbox", *counts, "looked at", box=None, header_style="dim")
+    for inbox in found.inboxes:
+        numbers = [str(inbox.get(count, "–")) for count in counts]
+        table.add_row(inbox["id"], *numbers, _seconds(inbox.get("looked_at")))
+    console.print(table)
+    for inbox in found.inboxes:
+        if inbox.get("failures"):
+            since = f"last good look {_seconds(inbox['succeeded_at'])}" if inbox["succeeded_at"] else "never yet"
+            console.print(
+                f"[red]inbox {inbox['id']} failed {inbox['failures']} times in a row[/] ({since}): "
+                + escape(inbox["problem"])
+            )
+
+
+def _seconds(instant: datetime | None) -> str:
+    from refsys.core.times import format_instant
+
+    return "–" if instant is None else format_instant(instant)[:19]
 
 
 def _colour(told: str) -> str:
