@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -76,6 +77,16 @@ SELECT c.id FROM catalogue.content c
                     WHERE s.key = c.name AND s.stage = $3 AND (s.payload->>'content_id')::bigint = c.id)
 """
 
+# Contents whose step an operator deleted: nobody will describe these either.
+_ORPHANS = """
+SELECT c.id, c.name FROM catalogue.content c
+ WHERE c.base = ANY ($1) AND c.discarded_at IS NULL
+   AND NOT EXISTS (SELECT 1 FROM catalogue.product p WHERE p.content_id = c.id)
+   AND NOT EXISTS (SELECT 1 FROM work.step s
+                    WHERE s.key = c.name AND s.stage = $2 AND (s.payload->>'content_id')::bigint = c.id)
+   FOR UPDATE SKIP LOCKED
+"""
+
 
 async def arrive(connection: asyncpg.Connection, arrival: Arrival, *, priority: int) -> int:
     """Record a product whose bytes lie verified under `arrival.base`; returns the content's id.
@@ -139,6 +150,9 @@ async def describe(
         if await _same_bytes(connection, current, content):
             await _discard(connection, content.id)
             return Described(current.id, "duplicate")
+        if content.id < current.content_id:
+            await _discard(connection, content.id)
+            return Described(current.id, "overtaken")
     revision, outcome = _revision_for(current, content)
     if outcome == "replaced" and current is not None:
         await _discard(connection, current.content_id, current.final_base)
@@ -212,6 +226,14 @@ async def publish(connection: asyncpg.Connection, product_id: UUID, content_id: 
     return Published(**row) if row else None
 
 
+async def discard_orphans(connection: asyncpg.Connection, bases: Sequence[str]) -> list[str]:
+    """Discard the contents in these places that no product has and no step will describe; returns their names."""
+    orphans = await connection.fetch(_ORPHANS, bases, DESCRIBE)
+    for orphan in orphans:
+        await _discard(connection, orphan["id"])
+    return [orphan["name"] for orphan in orphans]
+
+
 def _revision_for(current: Product | None, content: Content) -> tuple[int, str]:
     if current is None:
         return 1, "new"
@@ -276,4 +298,4 @@ async def _announce_described(connection: asyncpg.Connection, content: Content, 
     )
 
 
-__all__ = ["DESCRIBE", "DISCARD", "arrive", "describe", "publish", "set_packaged"]
+__all__ = ["DESCRIBE", "DISCARD", "arrive", "describe", "discard_orphans", "publish", "set_packaged"]

@@ -101,7 +101,8 @@ class Described:
     """What became of a described content.
 
     outcome: `new`, `replaced` (an unpublished product got other bytes), `revision` (a published one did),
-    `unchanged` (this very content was described before) or `duplicate` (another content has the same bytes).
+    `unchanged` (this very content was described before), `duplicate` (another content has the same bytes) or
+    `overtaken` (a content that arrived later was described before).
     """
 
     product_id: UUID

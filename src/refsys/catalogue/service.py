@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import asyncpg
@@ -17,6 +18,7 @@ from refsys.core import steps
 from refsys.core.errors import HostileInput, Permanent, Transient
 from refsys.core.products import Description, FileEntry
 from refsys.infra import xml
+from refsys.infra.settings import InboxSettings
 from refsys.infra.storage import Storage
 from refsys.infra.work import Attempt, Stage
 from refsys.missions import Recognised, TypeRegistry
@@ -24,15 +26,26 @@ from refsys.missions import Recognised, TypeRegistry
 log = structlog.get_logger(__name__)
 
 
-def stages(pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
-    """The stages that the catalogue runs."""
+def stages(
+    pool: asyncpg.Pool, storage: Storage, types: TypeRegistry, inboxes: Sequence[InboxSettings] = ()
+) -> list[Stage]:
+    """The stages that the catalogue runs; what an inbox says now of its products counts, not what it said once."""
+    by_id = {inbox.id: inbox for inbox in inboxes}
+    describe = partial(_describe, pool=pool, storage=storage, types=types, inboxes=by_id)
     return [
-        Stage(name=commands.DESCRIBE, handle=partial(_describe, pool=pool, storage=storage, types=types)),
+        Stage(name=commands.DESCRIBE, handle=describe),
         Stage(name=commands.DISCARD, handle=partial(_discard, pool=pool, storage=storage)),
     ]
 
 
-async def _describe(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> None:
+async def _describe(
+    attempt: Attempt,
+    *,
+    pool: asyncpg.Pool,
+    storage: Storage,
+    types: TypeRegistry,
+    inboxes: Mapping[str, InboxSettings],
+) -> None:
     """In: {content_id}. Effect: a product in the catalogue. Due next: `product.described`."""
     content_id = int(attempt.payload["content_id"])
     async with pool.acquire() as connection:
@@ -43,6 +56,9 @@ async def _describe(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage, t
     if content.discarded_at is not None:
         log.info("describe.obsolete", product=content.name, content=content_id)
         return
+    if inbox := inboxes.get(content.source):
+        # an operator may have changed it since, to have this step succeed when it is restarted
+        content = replace(content, on_change=inbox.on_change, completeness=inbox.completeness)
     recognised = types.recognise(content.name)
     description = await asyncio.to_thread(examine, recognised, storage, content, files)
     timeliness = str(description.attributes.get("timeliness", ""))

@@ -27,7 +27,7 @@ def build_stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types
 
     return [
         *ingestion.stages(settings, pool, storage, types),
-        *catalogue.stages(pool, storage, types),
+        *catalogue.stages(pool, storage, types, settings.inbox),
         *distribution.stages(pool, storage, types),
     ]
 
