@@ -22,7 +22,7 @@ def make_many(folder: Path, count: int, *, size_bytes: int = 200_000, seed: int 
     """Write `count` Sentinel-1 GRD products of `size_bytes` each (all files together, within a row of pixels).
 
     Successive slices of data takes, so no two share a name; measurements are noise that no compressor shrinks.
-    Nine files each. Raises ValueError where `size_bytes` has no room for the metadata (about 25 000 bytes).
+    Nine files each. Raises ValueError where `size_bytes` has no room for the metadata (about 38 000 bytes).
     """
     folder.mkdir(parents=True, exist_ok=True)
     overhead = _size(_product(seed, 0, rows=1))
