@@ -21,6 +21,7 @@ from refsys.catalogue.model import Product
 from refsys.core import steps
 from refsys.core.products import product_id
 from refsys.distribution import service
+from refsys.distribution.packages import sealing
 from refsys.infra.storage import Reader, Storage
 from refsys.infra.storage.local import LocalStorage
 from refsys.infra.work import emit
@@ -213,10 +214,12 @@ class Gated(LocalStorage):
         super().__init__(storage.root)
         self.reached = threading.Event()
         self.gate = threading.Event()
+        self.opened: list[str] = []
         self._at = at
 
     def open(self, key: str) -> Reader:
         reader = super().open(key)
+        self.opened.append(key.partition(f"/{GRD}/")[2])
         if key.endswith(f"/{self._at}") and not self.reached.is_set():
             self.reached.set()
             assert self.gate.wait(20)
@@ -278,6 +281,21 @@ async def test_an_attempt_that_lost_its_lease_has_no_effect(
     ends = await pool.fetch("SELECT step_id, attempts FROM work.history WHERE stage = 'distribution.package'")
     assert [(row["step_id"], row["attempts"]) for row in ends] == [(taken, 2)]
     assert keys(storage) == final_keys(product, ONE)
+
+
+async def test_a_large_product_is_read_no_further_when_the_lease_is_lost(
+    dsn: str, pool: asyncpg.Pool, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "PAUSE_AFTER", 1)  # every file is large
+    gated = Gated(storage, "manifest.safe")
+    identity, _ = await store_product(pool, storage, ONE)
+    async with worker(dsn, pool, gated):
+        await wait_for(gated.reached.is_set)
+        await pool.execute("UPDATE work.step SET token = gen_random_uuid(), lease_until = clock_timestamp()")
+        gated.gate.set()
+        product = await published(pool, identity)
+    assert gated.opened == ["manifest.safe", "manifest.safe", "measurement/iw-vv.tiff", "void"]
+    assert product.package_md5 == hashlib.md5(package_of(ONE)).digest()
 
 
 async def test_packaged_content_that_is_replaced_before_publication_is_not_published(

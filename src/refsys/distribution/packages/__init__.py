@@ -3,7 +3,8 @@
     0   bare        the product is one file, and that is the package
     1   stored ZIP  computed from the file table, never written
 
-A new layout gets a new number; products keep the one that they were published in.
+A new layout gets a new number; products keep the one that they were published in. One whose bytes are written once
+(deflated, say) describes itself by the file that it was written to.
 """
 
 from __future__ import annotations
