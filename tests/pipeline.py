@@ -87,12 +87,13 @@ async def running_pipeline(
     dsn: str,
     storage: Storage,
     types: TypeRegistry | None = None,
+    work: WorkSettings = WORK,
 ) -> AsyncIterator[Pipeline]:
     """Watch the inboxes and run every step for the time of the block."""
-    settings = settings.model_copy(update={"inbox": tuple(inboxes), "work": WORK})
+    settings = settings.model_copy(update={"inbox": tuple(inboxes), "work": work})
     types = types or load_types(settings.type_tables)
     stop = asyncio.Event()
-    runner = Runner(pool, dsn, build_stages(settings, pool, storage, types), WORK, "test-worker")
+    runner = Runner(pool, dsn, build_stages(settings, pool, storage, types), work, "test-worker")
     tasks = [
         asyncio.create_task(runner.run(stop)),
         asyncio.create_task(run_inboxes(settings, pool, storage, types, stop)),

@@ -26,7 +26,7 @@ from refsys.infra.work import has_room
 from refsys.ingestion import store
 from refsys.ingestion.model import FETCH, Offer, Source
 from refsys.ingestion.protocols import open_source
-from refsys.ingestion.service import ATTEMPTS
+from refsys.ingestion.service import ATTEMPTS, free_share
 from refsys.missions import TypeRegistry
 
 log = structlog.get_logger(__name__)
@@ -184,10 +184,9 @@ class _Room:
         self._open = True
 
     async def is_open(self) -> bool:
-        found = await asyncio.to_thread(self._storage.free_bytes)
-        if found is None:
+        free = await free_share(self._storage)
+        if free is None:
             return True
-        free = found[0] / max(1, found[1])
         was_open = self._open
         self._open = free >= (self._settings.pause_below_free if was_open else self._settings.resume_above_free)
         if self._open != was_open:

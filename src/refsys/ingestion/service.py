@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from refsys.catalogue import commands
-from refsys.core.errors import Permanent, RefsysError
+from refsys.core.errors import Permanent, RefsysError, Transient
 from refsys.core.products import Arrival, FileEntry, canonical_name
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.storage import Storage
@@ -64,12 +64,18 @@ class _Fetcher:
             log.info("fetch.obsolete", product=remote.offer.name, inbox=self.inbox.id, state=remote.state)
             return
         recognised = self.types.recognise(canonical_name(remote.offer.name))
+        if await self._is_short():
+            await self._put_back(attempt, remote)
+            return
         place = Place(self.storage, f"{ATTEMPTS}/{attempt.token}", self._limits(), _abandoned_by(attempt))
         started = asyncio.get_running_loop().time()
         try:
             files = await (await self._opened()).bring(remote, recognised, place)
-        except Exception:
+        except Exception as error:
             await self._take_back(place.base)
+            if isinstance(error, Transient) and await self._is_short():
+                await self._put_back(attempt, remote)
+                return
             raise
         # from here on the catalogue may know the bytes even where an error says otherwise: then the sweeper decides
         if not await self._enter(attempt, remote, recognised, place.base, files):
@@ -122,6 +128,17 @@ class _Fetcher:
         with contextlib.suppress(RefsysError, OSError):
             await asyncio.to_thread(self.storage.delete_prefix, f"{base}/")
 
+    async def _is_short(self) -> bool:
+        """Whether storage is so full that the inboxes queue nothing more."""
+        free = await free_share(self.storage)
+        return free is not None and free < self.settings.fetch.pause_below_free
+
+    async def _put_back(self, attempt: Attempt, remote: Remote) -> None:
+        """Let the offer wait in its inbox, which queues it again as there is room: a full disk is nobody's failure."""
+        async with attempt.commit() as connection:
+            await store.set_waiting(connection, remote.id)
+        log.warning("fetch.put_back", product=attempt.key, inbox=self.inbox.id, why="storage is nearly full")
+
     def _limits(self) -> Limits:
         fetch = self.settings.fetch
         return Limits(fetch.max_product_bytes, fetch.max_members, fetch.max_ratio)
@@ -131,6 +148,12 @@ class _Fetcher:
             if self._source is None:
                 self._source = await open_source(self.inbox, self.settings)
             return self._source
+
+
+async def free_share(storage: Storage) -> float | None:
+    """The share of storage that is free, 0 to 1; None where nobody can tell."""
+    found = await asyncio.to_thread(storage.free_bytes)
+    return None if found is None else found[0] / max(1, found[1])
 
 
 def _abandoned_by(attempt: Attempt) -> Callable[[], None]:

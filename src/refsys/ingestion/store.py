@@ -131,6 +131,13 @@ async def set_stored(connection: asyncpg.Connection, remote_id: int, content_id:
     await connection.execute(_STORED, remote_id, content_id)
 
 
+async def set_waiting(connection: asyncpg.Connection, remote_id: int) -> None:
+    """Take an offer back from the queue, unless a newer one superseded it meanwhile."""
+    await connection.execute(
+        "UPDATE ingestion.remote SET state = 'waiting' WHERE id = $1 AND state = 'queued'", remote_id
+    )
+
+
 async def inbox_states(connection: asyncpg.Connection) -> list[InboxState]:
     """Every inbox that ever looked."""
     return [InboxState(**row) for row in await connection.fetch(_INBOXES)]
