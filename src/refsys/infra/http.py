@@ -1,7 +1,7 @@
 """HTTP to stations: authenticated requests whose failures say what an operator can do.
 
-Credentials go to the station's own origin only, whatever it links or redirects to, and stand in no error, even where the
-station repeats them.
+Credentials go to the station's own origin only, whatever it links or redirects to, and stand in no error, even where
+the station repeats them.
 """
 
 from __future__ import annotations
@@ -154,13 +154,13 @@ class StationClient:
         """Where a link or redirect leads; what is escaped in it stays as it is, for it may be signed."""
         try:
             target = URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
-            target = base.join(target) if base is not None else target
-            target.origin()
+            target = (base.join(target) if base is not None else target).with_user(None)
+            port = target.origin().port
         except ValueError as error:
             raise Permanent(f"{how} to {ascii(text)[:200]}, which is no URL", subject=self.station) from error
-        if target.scheme not in ("http", "https"):
+        if target.scheme not in ("http", "https") or not port:
             raise Permanent(f"{how} to {target.scheme}:, which is not HTTP", subject=self.station)
-        return target.with_user(None)
+        return target
 
     def _credentials(self, token: Token | None) -> dict[str, str]:
         if token is not None:
