@@ -43,6 +43,7 @@ CONTAINERS = {
     "tar, GNU": tar_of(in_folder(), form=tarfile.GNU_FORMAT),
     "tar, ustar": tar_of(in_folder(), form=tarfile.USTAR_FORMAT),
     "tar, gzipped": gzipped(tar_of(in_folder())),
+    "zip, ./ before each name": zip_of({"./": b""} | in_folder(folder=f"./{NAME}")),
     "tar, ./ before each name": tar_of({"./": b""} | in_folder(folder=f"./{NAME}")),
 }
 

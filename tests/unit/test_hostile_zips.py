@@ -187,6 +187,13 @@ def test_a_local_header_that_disagrees_with_the_directory_is_refused(lie):
     refused(InvalidProduct, raw_zip(MANIFEST, member), "contradicts|beyond 4 GiB", member=f"{NAME}/a")
 
 
+def test_a_local_header_that_is_damaged_is_refused():
+    archive = raw_zip(MANIFEST, ZipMember(inside("a")))
+    second = archive.index(b"PK\3\4", 4)
+    wrong = archive[:second] + b"PK\3\5" + archive[second + 4 :]
+    refused(InvalidProduct, wrong, "no local header", member=f"{NAME}/a")
+
+
 @pytest.mark.parametrize("wrong", [0, 1, 2])
 def test_a_data_descriptor_that_disagrees_is_refused(wrong):
     values = [zlib.crc32(b"1234"), 4, 4]
