@@ -66,6 +66,19 @@ async def test_the_same_bytes_again_are_a_duplicate_and_are_discarded(pool):
         assert await connection.fetchval("SELECT count(*) FROM work.step WHERE stage = 'catalogue.discard'") == 1
 
 
+async def test_of_two_that_arrive_at_the_same_time_the_one_that_is_not_described_is_discarded(pool):
+    async with pool.acquire() as connection:
+        # ids are given before steps are made, so that the one with the lesser id may make its step last
+        sequence = "pg_get_serial_sequence('catalogue.content', 'id')"
+        await connection.execute(f"SELECT setval({sequence}, 2, false)")
+        greater = await commands.arrive(connection, arrival(b"one", base="attempts/a"), priority=50)
+        await connection.execute(f"SELECT setval({sequence}, 1, false)")
+        lesser = await commands.arrive(connection, arrival(b"two", base="attempts/b"), priority=50)
+        assert (lesser, greater) == (1, 2)
+        assert (await describe(connection, lesser)).outcome == "new"
+        assert (await store.fetch_content(connection, greater)).discarded_at is not None
+
+
 async def test_other_bytes_before_publication_replace_and_the_older_work_becomes_void(pool):
     async with pool.acquire() as connection:
         first = await commands.arrive(connection, arrival(b"one"), priority=50)

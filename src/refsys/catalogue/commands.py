@@ -68,10 +68,11 @@ WITH packaged AS (
 UPDATE catalogue.content c SET base = $3 FROM packaged WHERE c.id = packaged.content_id RETURNING c.id
 """
 
-# Contents whose step a later one took over while it waited: nobody will describe them any more.
+# Contents whose step another one took over while it waited: nobody will describe them any more. Their ids may be the
+# greater ones, where two arrive at the same time.
 _OVERTAKEN = """
 SELECT c.id FROM catalogue.content c
- WHERE c.name = $1 AND c.id < $2 AND c.discarded_at IS NULL
+ WHERE c.name = $1 AND c.id <> $2 AND c.discarded_at IS NULL
    AND NOT EXISTS (SELECT 1 FROM catalogue.product p WHERE p.content_id = c.id)
    AND NOT EXISTS (SELECT 1 FROM work.step s
                     WHERE s.key = c.name AND s.stage = $3 AND (s.payload->>'content_id')::bigint = c.id)
