@@ -89,6 +89,11 @@ def test_everything_wrong_is_said_at_once_with_its_source(config: Path) -> None:
         (INBOX + 'since = "soon"\n', r"inbox\[0\].since: not an instant"),
         (INBOX + '[inbox.auth]\nkind = "oauth2"\nuser = "u"\n', "kind oauth2 needs token_url"),
         (INBOX.replace('"folder"', '"prip"'), "url of a prip inbox begins with http"),
+        ('[[inbox]]\nid = "a"\ntype = "prip"\nurl = "http:///x"\n', "url of a prip inbox lacks a host"),
+        ('[[inbox]]\nid = "a"\ntype = "prip"\nurl = "http://h:99999/"\n', "Port out of range"),
+        ('[[inbox]]\nid = "a"\ntype = "prip"\nurl = "http://a..b/"\n', "label empty or too long"),
+        (INBOX + '[inbox.auth]\nkind = "basic"\nuser = "a:b"\n', "has no colon in it"),
+        (INBOX + '[inbox.auth]\nkind = "oauth2"\nuser = "u"\ntoken_url = "x"\n', "token_url begins with http"),
         ('[[inbox]]\ntype = "folder"\nurl = "x"\n', r"inbox\[0\].id: Field required$"),
     ],
 )
@@ -139,6 +144,29 @@ def test_secrets_are_in_no_error(config: Path) -> None:
     assert "12345678" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        '[[inbox]]\nid = "a"\ntype = "prip"\nurl = "https://anna:hunter2@station.example/odata"\n',
+        INBOX + '[inbox.auth]\nkind = "oauth2"\nuser = "u"\ntoken_url = "https://anna:hunter2@station.example/"\n',
+        'storage_url = "s3://anna:hunter2@bucket"\n',
+    ],
+)
+def test_a_password_in_a_url_is_refused_for_it_would_be_shown(config: Path, setting: str) -> None:
+    config.write_text(setting)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(config, environ={})
+    assert "hunter2" not in str(caught.value)
+    assert re.search(r"url", str(caught.value))
+
+
+def test_a_flag_that_is_wrong_is_named_once(config: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--set http.prot: is not a setting; the nearest is http.port$"):
+        load_settings(None, {"http.prot": "1"}, {})
+    with pytest.raises(ConfigurationError, match=r"^http.port: Input should be"):
+        load_settings(None, {"http.port": 99999}, {})
+
+
 def test_secrets_are_masked_when_shown(config: Path) -> None:
     config.write_text('database_url = "postgresql://u:hunter2@h/d"\n' + INBOX + '[inbox.auth]\npassword = "hunter2"\n')
     settings = load_settings(config, environ={})
@@ -154,6 +182,8 @@ def test_lists_in_the_environment_are_json_and_entries_have_numbers(config: Path
     assert load_settings(config, environ={"REFSYS_INBOX__0__POLL_S": "3"}).inbox[0].poll_s == 3
     one = load_settings(environ={"REFSYS_INBOX": '[{"id": "b", "type": "folder", "url": "/in"}]'})
     assert one.inbox[0].id == "b"
+    with pytest.raises(ConfigurationError, match=r"REFSYS_INBOX__POLL_S: inbox is a list: name an entry \(inbox.0.…\)"):
+        load_settings(config, environ={"REFSYS_INBOX__POLL_S": "3"})
     with pytest.raises(ConfigurationError, match="REFSYS_INBOX__1__POLL_S: there is no entry 1"):
         load_settings(config, environ={"REFSYS_INBOX__1__POLL_S": "3"})
     with pytest.raises(ConfigurationError, match="REFSYS_TYPE_TABLES: a list or section is written as JSON"):

@@ -53,11 +53,10 @@ def list_(
         for member in found:
             _print_json(member)
         return
-    from rich.console import Console
-
     from refsys.cli.parked_text import groups_table, parked_table
+    from refsys.cli.terminal import open_console
 
-    console = Console(highlight=False)
+    console = open_console()
     if not found:
         console.print("nothing is parked" if wanted.is_empty else "nothing is parked that is like that")
         return
@@ -81,11 +80,10 @@ def show(
     if as_json:
         _print_json(dossier, indented=True)
         return
-    from rich.console import Console
-
     from refsys.cli.parked_text import print_step
+    from refsys.cli.terminal import open_console
 
-    print_step(dossier, Console(highlight=False))
+    print_step(dossier, open_console())
 
 
 @app.command()
@@ -178,11 +176,10 @@ def _act(
     if as_json:
         _print_json(report, indented=True)
     elif report.steps or not is_refused or len(report.skipped) > 1:
-        from rich.console import Console
-
         from refsys.cli.parked_text import print_report
+        from refsys.cli.terminal import open_console
 
-        print_report(report, Console(highlight=False), listed=listed)
+        print_report(report, open_console(), listed=listed)
     if is_refused:
         raise service.refusal(report)
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from refsys.cli.terminal import printable
 from refsys.core.times import format_instant
 from refsys.operations.model import Group, Parked, Report, StepDossier
 
@@ -102,11 +103,6 @@ def _summary(report: Report, verb: str) -> str:
         return f"{len(report.steps)} would be {verb}; nothing was done"
     counts = Counter(step.outcome for step in report.steps)
     return ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common()) or f"nothing {verb}"
-
-
-def printable(text: str) -> str:
-    """Without what would command the terminal: errors quote what came from outside."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 def _error_line(error: dict[str, Any]) -> Text:

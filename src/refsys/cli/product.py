@@ -57,11 +57,10 @@ def find(
     if as_json:
         _print_json_lines(found[:limit])
         return
-    from rich.console import Console
-
     from refsys.cli.product_text import products_table
+    from refsys.cli.terminal import open_console
 
-    console = Console(highlight=False)
+    console = open_console()
     if not found:
         console.print("no product is like that" if wanted.is_narrowed else "nothing is in the catalogue yet")
         raise typer.Exit(1)
@@ -107,11 +106,10 @@ def show(
 
         typer.echo(orjson.dumps(dossier_to_json(dossier), option=orjson.OPT_INDENT_2).decode())
         return
-    from rich.console import Console
-
     from refsys.cli.product_text import print_dossier
+    from refsys.cli.terminal import open_console
 
-    print_dossier(dossier, Console(highlight=False), all_files=all_files)
+    print_dossier(dossier, open_console(), all_files=all_files)
 
 
 @asynccontextmanager

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -155,10 +157,11 @@ class StationClient:
         try:
             target = URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
             target = (base.join(target) if base is not None else target).with_user(None)
-            port = target.origin().port
+            target.origin()
+            (target.raw_host or "").encode("idna")  # as the resolver will
         except ValueError as error:
             raise Permanent(f"{how} to {ascii(text)[:200]}, which is no URL", subject=self.station) from error
-        if target.scheme not in ("http", "https") or not port:
+        if target.scheme not in ("http", "https"):
             raise Permanent(f"{how} to {target.scheme}:, which is not HTTP", subject=self.station)
         return target
 
@@ -236,6 +239,14 @@ class StationClient:
             advice = "install the authority that signed it on this machine, or set the inbox's verify_tls to false"
             return Transient(f"has a certificate that cannot be trusted: {why}", subject=subject, advice=advice)
         told = str(error) or ("no whole answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            reason = error.os_error
+            why = (
+                reason.strerror
+                if isinstance(reason, socket.gaierror) or not reason.errno
+                else os.strerror(reason.errno)
+            )
+            told = f"{why} ({error.host}:{error.port})"
         return Transient(f"cannot be reached: {self._excerpt(told)}", subject=subject, advice="it is asked again")
 
     def _excerpt(self, answer: bytes | str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -168,7 +169,11 @@ def _apply(
             problems.append(f"{source}: a list or section is written as JSON")
             return
     node: Any = merged
-    for part, following in itertools.pairwise(path):
+    for place, (part, following) in enumerate(itertools.pairwise(path), 1):
+        found = _field_at(model, path[:place]) if not isinstance(part, int) else None
+        if found is not None and is_list(found) and not isinstance(following, int):
+            problems.append(f"{source}: {part} is a list: name an entry ({part}.0.…), or write all of it as JSON")
+            return
         if isinstance(node, list):
             if not isinstance(part, int) or part >= len(node):
                 problems.append(f"{source}: there is no entry {part}; the file has {len(node)}")
@@ -207,17 +212,15 @@ def _explain(model: type[BaseModel], problem: Any, sources: Mapping[Path_, str])
     field = _field_at(model, path)
     given = problem.get("input")
     hidden = field is None or is_secret(field) or section_of(field) is not None or problem["type"] == "missing"
-    shown = "" if hidden else f", not {given!r}"
-    where = dotted(path)
+    # a password in a URL is in the wrong place, and no less a password
+    shown = "" if hidden else re.sub(r"//[^/@]*@", "//…@", f", not {given!r}")
     told = problem["msg"].removeprefix("Value error, ")
-    return ": ".join(part for part in (source, where, told + shown) if part)
+    return ": ".join(part for part in (*_where(source, path), told + shown) if part)
 
 
 def _unknown(model: type[BaseModel], path: Path_, source: str) -> str:
     """An unknown name and the nearest known one: in its section first, then anywhere."""
-    parts = [str(part) for part in path]
-    name = ".".join(parts)
-    generic = ".".join("N" if part.isdigit() else part for part in parts)
+    generic = ".".join("N" if isinstance(part, int) or part.isdigit() else part for part in path)
     names = list(known_names(model))
     siblings = [known for known in names if known.rpartition(".")[0] == generic.rpartition(".")[0]]
     near = difflib.get_close_matches(generic, siblings, 1, 0.6) or difflib.get_close_matches(generic, names, 1, 0.6)
@@ -225,7 +228,13 @@ def _unknown(model: type[BaseModel], path: Path_, source: str) -> str:
     near = near or [known for known in names if known.rpartition(".")[2] == last][:1]
     near = near or difflib.get_close_matches(generic, names, 1, 0.0)
     told = f"is not a setting; the nearest is {near[0]}" if near else "is not a setting"
-    return ": ".join(part for part in (source, dotted(path) if "." in name else name, told) if part)
+    return ": ".join(part for part in (*_where(source, path), told) if part)
+
+
+def _where(source: str, path: Path_) -> tuple[str, ...]:
+    """Where it was said and what it is about; a flag says both."""
+    where = dotted(path)
+    return (source,) if source.removeprefix("--set ") == where else (source, where)
 
 
 def dotted(path: Path_) -> str:

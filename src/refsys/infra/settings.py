@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -111,6 +112,18 @@ class FetchSettings(Section):
         return self
 
 
+def _check_http_url(name: str, url: str) -> None:
+    """Raise ValueError where it is none. What is wrong may hold a password: it is not shown."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"{name} begins with http:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError(f"{name} holds no user or password: they belong into the inbox's auth")
+    if not parts.hostname or parts.port == 0:  # `port` raises for what is no port
+        raise ValueError(f"{name} lacks a host")
+    parts.hostname.encode("idna")
+
+
 class AuthSettings(Section):
     """How a station wants to be asked."""
 
@@ -130,6 +143,10 @@ class AuthSettings(Section):
             raise ValueError(f"kind {self.kind} needs user and password")
         if self.kind == "oauth2" and not self.token_url:
             raise ValueError("kind oauth2 needs token_url")
+        if self.kind == "oauth2":
+            _check_http_url("token_url", self.token_url)
+        if self.kind == "basic" and ":" in self.user:
+            raise ValueError("a user of kind basic has no colon in it (RFC 7617)")
         return self
 
 
@@ -175,8 +192,8 @@ class InboxSettings(Section):
 
     @model_validator(mode="after")
     def _is_reachable(self) -> Self:
-        if self.type == "prip" and not re.match(r"https?://[^/]", self.url):
-            raise ValueError(f"url of a prip inbox begins with http:// or https://, not {self.url!r}")
+        if self.type == "prip":
+            _check_http_url("url of a prip inbox", self.url)
         return self
 
 
@@ -209,7 +226,7 @@ class Settings(Section):
     @field_validator("storage_url")
     @classmethod
     def _is_storage(cls, url: str) -> str:
-        if url and not re.match(r"s3://[^/]{3,}|file:///", url):
+        if url and not re.match(r"s3://[^/@]{3,}(/|$)|file:///", url):
             raise ValueError("is s3://bucket[/prefix] or file:///folder")
         return url
 

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 CHECK_TIMEOUT_S: Final = 5.0
 
-#: Steps by stage and state; how long the oldest due one has waited past its time, in seconds.
+#: Steps by stage and state; how many of the due ones pause until later; how long the oldest due one has waited past its
+#: time, in seconds.
 QUEUES_SQL: Final = """
     SELECT stage, state, count(*) AS steps,
+           count(*) FILTER (WHERE state = 'due' AND not_before > clock_timestamp()) AS deferred,
            coalesce(extract(epoch FROM clock_timestamp() - min(greatest(created_at, not_before))
                                        FILTER (WHERE state = 'due')), 0)::float8 AS waiting_s
       FROM work.step

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
 import orjson
 
 from refsys.core.errors import RefsysError
-from refsys.infra.postgres import MIGRATED_PACKAGES, connected, require_schema
+from refsys.infra.postgres import DATABASE_ERRORS, MIGRATED_PACKAGES, connected, require_schema
 from refsys.infra.runfile import RunRecord, is_held, read_run
-from refsys.infra.settings import Settings
+from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.telemetry import QUEUES_SQL
-from refsys.ingestion.store import inbox_states
+from refsys.ingestion.store import InboxState, inbox_states
 from refsys.runtime import services
 from refsys.runtime.isolation import Isolation, look
 
 _TIMEOUT_S: Final = 10.0
+#: Packages with stages, in the order in which data passes through them.
+_WAY: Final = ("ingestion", "catalogue", "production", "distribution", "lifecycle")
+
+#: What is told of an embedded service that has no reason to be there.
+NOT_RUNNING: Final = "not running"
+NOT_MADE: Final = "not made yet"
+
+_UNKNOWN: Final = {"id": "", "type": "", "url": "", "state": "not looked yet"}
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One stage's steps; `oldest_waiting_s`: how long its oldest due step has been due."""
+    """One stage's steps; `deferred` of the due ones pause, and the oldest of the others waits `oldest_waiting_s`."""
 
     stage: str
     due: int = 0
+    deferred: int = 0
     running: int = 0
     parked: int = 0
     oldest_waiting_s: float = 0.0
@@ -34,7 +44,10 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`run`: the present run, or the last one where `is_up` is false. `database`, `storage`: "ok" or what is wrong."""
+    """`run`: the present run, or the last one where `is_up` is false. `database`, `storage`: "ok" or what is wrong.
+
+    `inboxes`: those of the settings, then others that are remembered, whose `type` and `url` are unknown ("").
+    """
 
     is_up: bool
     state_dir: str
@@ -49,33 +62,35 @@ class Status:
     @property
     def is_well(self) -> bool:
         processes = self.run.processes if self.run and self.is_up else ()
-        return (
-            self.database == "ok" and self.storage == "ok" and all(process.state == "running" for process in processes)
-        )
+        services = self.database == "ok" and self.storage in ("ok", NOT_MADE)
+        return services and all(process.state == "running" for process in processes)
 
     def to_json(self) -> bytes:
-        return orjson.dumps(asdict(self) | {"is_well": self.is_well}, option=orjson.OPT_INDENT_2, default=str)
+        return orjson.dumps(
+            asdict(self) | {"is_well": self.is_well}, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z, default=str
+        )
 
 
 async def gather(settings: Settings) -> Status:
-    """Look at everything; nothing here waits longer than ten seconds, and nothing raises for being down."""
+    """Look at everything; nothing here waits longer than ten seconds, changes anything, or raises for being down."""
     is_up = is_held(settings.state_dir)
-    isolation, storage = await asyncio.gather(asyncio.to_thread(look), _look_at_storage(settings))
-    database, published = "not running", None
+    isolation, storage = await asyncio.gather(asyncio.to_thread(look), _look_at_storage(settings, is_up=is_up))
+    database, published = NOT_RUNNING, None
     queues: tuple[Queue, ...] = ()
-    inboxes: tuple[dict[str, Any], ...] = ()
-    try:
-        async with (
-            asyncio.timeout(_TIMEOUT_S),
-            connected(services.connect(settings), application="refsys status") as link,
-        ):
-            await require_schema(link, MIGRATED_PACKAGES)
-            queues = _queues(await link.fetch(QUEUES_SQL))
-            published = await link.fetchval("SELECT count(*) FROM catalogue.change WHERE kind = 'created'")
-            inboxes = await _inboxes(link, settings)
-            database = "ok"
-    except (RefsysError, asyncpg.PostgresError, OSError, TimeoutError) as error:
-        database = str(error) or "does not answer in time"
+    inboxes: tuple[dict[str, Any], ...] = tuple(_configured(inbox) for inbox in settings.inbox)
+    if is_up or settings.database_url.get_secret_value():
+        try:
+            async with (
+                asyncio.timeout(_TIMEOUT_S),
+                connected(services.connect(settings), application="refsys status") as link,
+            ):
+                await require_schema(link, MIGRATED_PACKAGES)
+                queues = _queues(await link.fetch(QUEUES_SQL))
+                published = await link.fetchval("SELECT count(*) FROM catalogue.change WHERE kind = 'created'")
+                inboxes = await _inboxes(link, settings)
+                database = "ok"
+        except (RefsysError, *DATABASE_ERRORS) as error:
+            database = str(error) or "does not answer in time"
     return Status(
         is_up=is_up,
         state_dir=str(settings.state_dir),
@@ -89,9 +104,12 @@ async def gather(settings: Settings) -> Status:
     )
 
 
-async def _look_at_storage(settings: Settings) -> str:
-    from refsys.infra.storage import open_storage
+async def _look_at_storage(settings: Settings, *, is_up: bool) -> str:
+    from refsys.infra.storage import open_storage, storage_folder
 
+    if not settings.storage_url.startswith("s3://") and not storage_folder(settings).is_dir():
+        # opening it would make it
+        return f"{storage_folder(settings)} is not there" if is_up else NOT_MADE
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             storage = await asyncio.to_thread(open_storage, settings)
@@ -102,23 +120,38 @@ async def _look_at_storage(settings: Settings) -> str:
 
 
 def _queues(rows: list[asyncpg.Record]) -> tuple[Queue, ...]:
+    """In the order of the way of the data; one of a package unknown here comes last."""
     stages: dict[str, dict[str, Any]] = {}
     for row in rows:
         stage = stages.setdefault(row["stage"], {})
         stage[row["state"]] = row["steps"]
         if row["state"] == "due":
+            stage["deferred"] = row["deferred"]
             stage["oldest_waiting_s"] = round(max(0.0, row["waiting_s"]), 3)
-    return tuple(Queue(stage=name, **counts) for name, counts in stages.items())
+    return tuple(Queue(stage=name, **stages[name]) for name in sorted(stages, key=_place))
+
+
+def _place(stage: str) -> tuple[int, str]:
+    package = stage.partition(".")[0]
+    return (_WAY.index(package) if package in _WAY else len(_WAY), stage)
 
 
 async def _inboxes(link: asyncpg.Connection, settings: Settings) -> tuple[dict[str, Any], ...]:
     """What the settings say of each inbox, and what its memory says of its looks and offers."""
+    now = await link.fetchval("SELECT clock_timestamp()")
     known = {state.id: state for state in await inbox_states(link)}
-    found = []
-    for inbox in settings.inbox:
-        told: dict[str, Any] = {"id": inbox.id, "type": inbox.type, "url": inbox.url}
-        state = known.get(inbox.id)
-        if state is not None:
-            told |= {name: value for name, value in asdict(state).items() if name != "id"}
-        found.append(told)
+    found = [_configured(inbox) | _remembered(known.pop(inbox.id, None), now) for inbox in settings.inbox]
+    found += [_UNKNOWN | {"id": state.id} | _remembered(state, now) for state in known.values()]
     return tuple(found)
+
+
+def _configured(inbox: InboxSettings) -> dict[str, Any]:
+    return _UNKNOWN | {"id": inbox.id, "type": inbox.type, "url": inbox.url}
+
+
+def _remembered(state: InboxState | None, now: datetime) -> dict[str, Any]:
+    if state is None:
+        return {}
+    looked_s_ago = None if state.looked_at is None else round((now - state.looked_at).total_seconds(), 1)
+    told = "failing" if state.failures else "ok" if state.looked_at else _UNKNOWN["state"]
+    return asdict(state) | {"state": told, "looked_s_ago": looked_s_ago}
