@@ -1,4 +1,4 @@
-"""`refsys up` as a process of its own, for tests that ask it to stop, kill it, or kill parts of it."""
+"""`refsys up` or `refsys demo` as a process, for tests that ask it to stop, kill it, or kill parts of it."""
 
 from __future__ import annotations
 
@@ -76,23 +76,32 @@ class System:
         return -1
 
 
+def environment() -> dict[str, str]:
+    """Ours, without what would set anything."""
+    return {name: text for name, text in os.environ.items() if not name.startswith(("REFSYS_", "PG"))}
+
+
 @contextlib.contextmanager
 def started(
-    state: Path, *, config: str = "", words: Sequence[str] = (), prefix: Sequence[str] = ()
+    state: Path,
+    *,
+    config: str = "",
+    words: Sequence[str] = (),
+    prefix: Sequence[str] = (),
+    command: Sequence[str] = ("up",),
 ) -> Iterator[System]:
     """Start it in a process group of its own, as a shell does, and do not wait; what is left at the end is killed."""
     state.parent.mkdir(parents=True, exist_ok=True)
     toml, out, err = (state.with_name(f"{state.name}.{suffix}") for suffix in ("toml", "out", "err"))
     toml.write_text(config, "utf-8")
-    environment = {name: text for name, text in os.environ.items() if not name.startswith(("REFSYS_", "PG"))}
     with out.open("wb") as output, err.open("wb") as errors:
         process = subprocess.Popen(
-            [*prefix, *REFSYS, "--config", str(toml), "--state", str(state), *words, "up"],
+            [*prefix, *REFSYS, "--config", str(toml), "--state", str(state), *words, *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
             start_new_session=True,
-            env=environment,
+            env=environment(),
         )
     try:
         yield System(process, state)

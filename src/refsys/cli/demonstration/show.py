@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,16 +47,18 @@ async def show(settings: Settings, plan: Plan, console: Console) -> bool:
     Returns when everything is over (`once`), else when somebody interrupts.
     """
     types = load_types(settings.type_tables)
-    offers = await asyncio.to_thread(_offers, settings, plan, types)
+    offers = [] if plan.products is None else await asyncio.to_thread(find_offers, plan.products, types)
     interrupted = _on_interrupt()
-    async with _station(settings, offers) as station:
+    async with Station() as station:
         settings = settings.model_copy(update={"inbox": (_inbox(station, strict=plan.products is None),)})
-        _announce(console, plan, offers)
         console.print(f"starting the system in {settings.state_dir} …", highlight=False, soft_wrap=True)
         async with running_system(settings) as system:
             if interrupted.is_set():
                 return False
-            over = await _watch(system, offers, plan, console, interrupted)
+            if plan.products is None:  # only now is the folder ours alone
+                offers = await asyncio.to_thread(_make_samples, settings.state_dir / "samples", types)
+            _announce(console, plan, offers)
+            over = await _watch(system, station, offers, plan, console, interrupted)
             _conclude(over, system, settings, console)
             good = all(progress.is_published for progress in over if progress.offer.is_known)
             if plan.once:
@@ -68,23 +70,12 @@ async def show(settings: Settings, plan: Plan, console: Console) -> bool:
     return good
 
 
-def _offers(settings: Settings, plan: Plan, types: TypeRegistry) -> list[Offer]:
-    if plan.products is not None:
-        return find_offers(plan.products, types)
+def _make_samples(folder: Path, types: TypeRegistry) -> list[Offer]:
     from refsys.simulation.samples import make_samples
 
-    folder = settings.state_dir / "samples"
     if folder.exists():
         shutil.rmtree(folder)
     return sorted((make_offer(path, types) for path in make_samples(folder)), key=lambda offer: offer.name)
-
-
-@contextlib.asynccontextmanager
-async def _station(settings: Settings, offers: Sequence[Offer]) -> AsyncIterator[Station]:
-    async with Station() as station:
-        for offer in offers:
-            station.offer(offer.path)
-        yield station
 
 
 def _inbox(station: Station, *, strict: bool) -> InboxSettings:
@@ -110,14 +101,24 @@ def _announce(console: Console, plan: Plan, offers: Sequence[Offer]) -> None:
 
 
 async def _watch(
-    system: Supervisor, offers: Sequence[Offer], plan: Plan, console: Console, interrupted: asyncio.Event
+    system: Supervisor,
+    station: Station,
+    offers: Sequence[Offer],
+    plan: Plan,
+    console: Console,
+    interrupted: asyncio.Event,
 ) -> list[Progress]:
-    """Show the progress until everything is published or parked, time is over, or somebody interrupts."""
+    """Offer the products and show the progress until everything is published or parked, time is over, or somebody
+    interrupts.
+    """
     deadline = asyncio.get_running_loop().time() + plan.timeout_s
     async with connected(system.dsn, application="refsys demo") as connection:
+        since = await connection.fetchval("SELECT clock_timestamp()")
+        for offer in offers:
+            station.offer(offer.path)
         with Screen(console, "from the station to the user") as screen:
             while True:
-                progresses = await read_progress(connection, INBOX, offers)
+                progresses = await read_progress(connection, INBOX, offers, since)
                 screen.show(progresses)
                 if all(progress.is_over for progress in progresses) or interrupted.is_set():
                     return progresses
