@@ -38,7 +38,12 @@ def demo(
     chosen = state or options_of(context).state or Path(".refsys/demo")
     settings = load(context, {"state_dir": str(chosen)})
     # the terminal is for the show; what happens is in the log
-    configure_logs(level="error", process="supervisor", file=logs_folder(settings.state_dir) / "supervisor.log")
+    configure_logs(
+        level=settings.log.level,
+        process="supervisor",
+        stream_level="error",
+        file=logs_folder(settings.state_dir) / "supervisor.log",
+    )
     # a pipe has no width: lines are as long as they are
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=200)
     good = asyncio.run(show(settings, Plan(products, once, timeout), console))

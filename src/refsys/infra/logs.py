@@ -9,9 +9,11 @@ Keys of `custom` end in their type (trace ICD, custom-key grammar); a list of on
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -27,11 +29,17 @@ _QUIET = ("asyncio", "httpx", "httpcore", "uvicorn.access", "aiohttp.access")
 
 
 def configure_logs(
-    *, level: str = "info", process: str = "", stream: TextIO | None = None, file: Path | None = None
+    *,
+    level: str = "info",
+    process: str = "",
+    stream: TextIO | None = None,
+    stream_level: str = "",
+    file: Path | None = None,
 ) -> None:
     """Send structlog's and the libraries' records to `stream` (stderr), and to `file`; once, at a process's start.
 
-    The file's folder has to exist when the first record comes.
+    `stream_level`: the least that the stream gets, where it is more than `level`. File and folder are made when the
+    first record comes.
     """
     stream = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -52,8 +60,9 @@ def configure_logs(
     handlers: list[logging.Handler] = [
         _handler(logging.StreamHandler(stream), shared, readable if stream.isatty() else as_json)
     ]
+    handlers[0].setLevel((stream_level or level).upper())
     if file is not None:
-        handlers.append(_handler(logging.FileHandler(file, delay=True, encoding="utf-8"), shared, as_json))
+        handlers.append(_handler(_LateFile(file, delay=True, encoding="utf-8"), shared, as_json))
     logging.basicConfig(level=number, handlers=handlers, force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
@@ -63,6 +72,12 @@ def configure_logs(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+class _LateFile(logging.FileHandler):
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
 
 
 def _handler(handler: logging.Handler, shared: list[Any], rendering: list[Any]) -> logging.Handler:
@@ -88,17 +103,26 @@ class IcdRenderer:
             "type": "LOG",
             "timestamp": _microseconds(str(event.pop("timestamp", ""))),
             "level": _LEVELS.get(level, level.upper()),
-            "file": str(event.pop("logger", ""))[:STRING_LIMIT],
+            "file": _string(event.pop("logger", "")),
         }
         trace = event.pop("exception", None)
         content += [f"{key}={value}" for key, value in event.items() if isinstance(value, str) and len(value) > 256]
         content += [str(trace)] if trace else []
         line = {
             "header": header,
-            "message": {"content": " ".join(content)[:CONTENT_LIMIT]},
+            "message": {"content": _shortened(" ".join(content))},
             "custom": self._process | custom_keys(event),
         }
-        return orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
+        return orjson.dumps(line).decode()
+
+
+def _shortened(text: str) -> str:
+    """Within CONTENT_LIMIT bytes; of a long text the middle is left out: a traceback ends with what happened."""
+    coded = _storable(text).encode()
+    if len(coded) <= CONTENT_LIMIT:
+        return coded.decode()
+    half = CONTENT_LIMIT // 2 - 8
+    return f"{coded[:half].decode(errors='ignore')} … {coded[-half:].decode(errors='ignore')}"
 
 
 def custom_keys(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,16 +132,14 @@ def custom_keys(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _custom(key: str, value: Any) -> tuple[str, Any]:
     if isinstance(value, Mapping):
-        return f"{key}_object", custom_keys({str(name): member for name, member in value.items()})
+        return f"{key}_object", custom_keys({_snake(str(name)): member for name, member in value.items()})
     if isinstance(value, list | tuple | set | frozenset):
         members = list(value)
         if len(members) == 1:
             return _custom(key, members[0])
         suffix, _ = _typed(members[0]) if members else ("string", None)
         same = all(_typed(member)[0] == suffix for member in members)
-        return f"{key}_{suffix if same else 'string'}s", [
-            _typed(m)[1] if same else str(m)[:STRING_LIMIT] for m in members
-        ]
+        return f"{key}_{suffix if same else 'string'}s", [_typed(m)[1] if same else _string(m) for m in members]
     suffix, plain = _typed(value)
     return f"{key}_{suffix}", plain
 
@@ -125,13 +147,26 @@ def _custom(key: str, value: Any) -> tuple[str, Any]:
 def _typed(value: Any) -> tuple[str, Any]:
     if isinstance(value, bool):
         return "boolean", value
-    if isinstance(value, int):
+    if isinstance(value, int) and abs(value) < 2**63:
         return "long", value
     if isinstance(value, float):
         return "double", value
-    if isinstance(value, datetime):
+    if isinstance(value, datetime) and value.tzinfo is not None:
         return "date", format_instant(value)
-    return "string", str(value)[:STRING_LIMIT]
+    return "string", _string(value)
+
+
+def _string(value: Any) -> str:
+    return _storable(str(value))[:STRING_LIMIT]
+
+
+def _storable(text: str) -> str:
+    """Names of files may hold what is no text; a line of the log is written all the same."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"\W+", "_", name, flags=re.ASCII).lower()
 
 
 def _microseconds(timestamp: str) -> str:

@@ -32,7 +32,8 @@ from refsys.runtime import services, wiring
 if TYPE_CHECKING:
     import asyncpg
 
-log = structlog.get_logger(__name__)
+# run as a program it is `__main__`, which tells nobody where a line comes from
+log = structlog.get_logger("refsys.runtime.roles")
 
 #: How long a role waits for the database and for `refsys migrate` before it gives up.
 SCHEMA_TIMEOUT_S: Final = 300.0
