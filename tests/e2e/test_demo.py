@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from refsys.missions import load_types
 from refsys.runtime.embedded import processes_of
 from refsys.runtime.services import postgres_folder
 from tests.bad_products import bad, make_products, spoiled
+from tests.curl import run_curl
 from tests.up import REFSYS, START_S, are_gone, environment, started
 from tests.waiting import wait_until
 
@@ -85,7 +85,8 @@ def test_it_stays_up_with_the_link_and_the_curl_line_that_it_shows_until_ctrl_c(
         listed = httpx.get(link).json()["value"]
         assert len(listed) == SAMPLES
         assert {"Name", "ContentDate", "Attributes"} <= listed[0].keys()
-        package = run_curl(curl, tmp_path)
+        assert run_curl(curl, tmp_path) == b""
+        (package,) = tmp_path.iterdir()
         assert differences(first.state / "samples" / package.stem, package) == []
 
         refused_is_told_and_harms_nothing(first, demo.process.pid)
@@ -112,18 +113,6 @@ def refused_is_told_and_harms_nothing(first: Ended, holder: int) -> None:
 def line_after(word: str, output: str) -> str:
     (line,) = (line for line in output.splitlines() if line.startswith(f"{word} "))
     return line.removeprefix(word).strip()
-
-
-def run_curl(line: str, folder: Path) -> Path:
-    """Run the line as it stands (without curl on this machine, do what it says); returns the file that it writes."""
-    words: Sequence[str] = shlex.split(line)
-    assert words[:2] == ["curl", "-o"]
-    target = folder / words[2]
-    if shutil.which("curl"):
-        subprocess.run([*words, "--silent", "--show-error", "--fail"], check=True, cwd=folder)
-    else:
-        target.write_bytes(httpx.get(words[-1]).raise_for_status().content)
-    return target
 
 
 def test_a_product_that_cannot_be_published_fails_it_until_it_is_mended(first: Ended, tmp_path: Path) -> None:
