@@ -422,7 +422,7 @@ async def test_a_redirect_away_from_http_is_not_followed(station: Stranger, loca
 @pytest.mark.parametrize("link", ["http://a..b/", "http://[::1", "file:///etc/passwd", "\ud800", "", "http://x:99999/"])
 async def test_a_link_that_is_no_url_is_told_as_such(station: Stranger, link: str) -> None:
     async with client(station) as asking:
-        with pytest.raises(Permanent, match="links to .*, which is no URL"):
+        with pytest.raises(Permanent, match=r"links to .*, which is no URL"):
             await asking.get_json(link)
 
 

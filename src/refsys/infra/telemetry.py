@@ -7,10 +7,10 @@ API process answers, the answer is the same, and no numbers are shared between p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import asyncpg
 import psutil
@@ -19,11 +19,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from refsys.core.errors import RefsysError
-from refsys.infra.postgres import MIGRATED_PACKAGES, require_schema
+from refsys.infra.postgres import DATABASE_ERRORS, MIGRATED_PACKAGES, require_schema
 from refsys.infra.runfile import pids_of, running
 
 if TYPE_CHECKING:
     from refsys.infra.storage import Storage
+
+_Seen = TypeVar("_Seen")
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 CHECK_TIMEOUT_S: Final = 5.0
@@ -39,6 +41,9 @@ QUEUES_SQL: Final = """
      GROUP BY stage, state
      ORDER BY stage, state
 """
+#: Those that have nothing to do are told too: a series that vanishes cannot be told from one that is not scraped.
+_SUBSCRIBED_SQL = "SELECT DISTINCT stage FROM work.subscription ORDER BY stage"
+STATES: Final = ("due", "running", "parked")
 _PUBLISHED_SQL = """
     SELECT count(*) FILTER (WHERE kind = 'created') AS published, max(position) AS position,
            extract(epoch FROM max(at))::float8 AS latest
@@ -58,22 +63,28 @@ class Readiness:
         return all(told == "ok" for told in self.checks.values())
 
 
-@dataclass(slots=True)
 class Metrics:
     """The metrics of one process of ours; keeps how far into the feed it has counted."""
 
-    pool: asyncpg.Pool
-    storage: Storage | None = None
-    state_dir: Path | None = None
-    _position: int = 0
-    _published: int = 0
-    _latest: float = 0.0
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    def __init__(self, pool: asyncpg.Pool, storage: Storage | None = None, state_dir: Path | None = None) -> None:
+        self._pool = pool
+        self._state_dir = state_dir
+        self._counts = Look(self._count)
+        self._free = Look(lambda: asyncio.to_thread(storage.free_bytes)) if storage is not None else None
+        self._position = self._published = 0
+        self._latest = 0.0
+        self._lock = asyncio.Lock()
 
     async def render(self) -> bytes:
-        """Everything in the text format 0.0.4. Where the database does not answer, `refsys_database_up` is 0."""
+        """Everything in the text format 0.0.4. Where the database does not answer, `refsys_database_up` is 0; where the
+        storage does not, nothing is said of it.
+        """
         async with self._lock:
-            families = [*await self._of_database(), *await asyncio.to_thread(self._of_machine)]
+            families = [
+                *await self._of_database(),
+                *await asyncio.to_thread(_of_processes, self._state_dir),
+                *await self._of_storage(),
+            ]
         registry = CollectorRegistry()
         registry.register(_Fixed(families))
         return generate_latest(registry)
@@ -81,24 +92,26 @@ class Metrics:
     async def _of_database(self) -> list[Metric]:
         up = GaugeMetricFamily("refsys_database_up", "1 where PostgreSQL answers")
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S), self.pool.acquire() as connection:
-                queues = await connection.fetch(QUEUES_SQL)
-                published = await connection.fetchrow(_PUBLISHED_SQL, self._position)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            subscribed, queues, published = await self._counts(CHECK_TIMEOUT_S)
+        except DATABASE_ERRORS:
             up.add_metric([], 0)
             return [up]
         up.add_metric([], 1)
         self._published += published["published"]
         self._position = published["position"] or self._position
         self._latest = published["latest"] or self._latest
+        counts = {(stage["stage"], state): 0 for stage in (*subscribed, *queues) for state in STATES}
+        counts |= {(row["stage"], row["state"]): row["steps"] for row in queues}
         steps = GaugeMetricFamily("refsys_steps", "steps by stage and state", labels=["stage", "state"])
+        for (stage, state), count in counts.items():
+            steps.add_metric([stage, state], count)
+        waits = dict.fromkeys((stage for stage, _ in counts), 0.0)
+        waits |= {row["stage"]: max(0.0, row["waiting_s"]) for row in queues if row["state"] == "due"}
         waiting = GaugeMetricFamily(
             "refsys_step_oldest_waiting_seconds", "how long the oldest due step has waited", labels=["stage"]
         )
-        for row in queues:
-            steps.add_metric([row["stage"], row["state"]], row["steps"])
-            if row["state"] == "due":
-                waiting.add_metric([row["stage"]], max(0.0, row["waiting_s"]))
+        for stage, waited_s in waits.items():
+            waiting.add_metric([stage], waited_s)
         counted = CounterMetricFamily("refsys_products_published", "products published so far", value=self._published)
         feed = GaugeMetricFamily("refsys_feed_position", "newest position of the change feed", value=self._position)
         latest = GaugeMetricFamily(
@@ -108,36 +121,94 @@ class Metrics:
         )
         return [up, steps, waiting, counted, feed, latest]
 
-    def _of_machine(self) -> Iterable[Metric]:
-        yield from _of_processes(self.state_dir)
-        free = self.storage.free_bytes() if self.storage is not None else None
-        if free is not None:
-            yield GaugeMetricFamily("refsys_storage_free_bytes", "free bytes of the storage", value=free[0])
-            yield GaugeMetricFamily("refsys_storage_total_bytes", "size of the storage in bytes", value=free[1])
+    async def _count(self) -> tuple[list[asyncpg.Record], list[asyncpg.Record], asyncpg.Record]:
+        async with self._pool.acquire() as connection:
+            return (
+                await connection.fetch(_SUBSCRIBED_SQL),
+                await connection.fetch(QUEUES_SQL),
+                await connection.fetchrow(_PUBLISHED_SQL, self._position),
+            )
+
+    async def _of_storage(self) -> list[Metric]:
+        if self._free is None:
+            return []
+        try:
+            found = await self._free(CHECK_TIMEOUT_S)
+        except (RefsysError, OSError, TimeoutError):
+            return []
+        if found is None:
+            return []
+        return [
+            GaugeMetricFamily("refsys_storage_free_bytes", "free bytes of the storage", value=found[0]),
+            GaugeMetricFamily("refsys_storage_total_bytes", "size of the storage in bytes", value=found[1]),
+        ]
 
 
-async def ready(
-    pool: asyncpg.Pool,
-    storage: Storage,
-    packages: Sequence[str] = MIGRATED_PACKAGES,
-    *,
-    timeout_s: float = CHECK_TIMEOUT_S,
-) -> Readiness:
+class Health:
     """Whether requests can be served: the database answers, its schema suits us, the storage answers."""
-    checks = {"database": "ok", "schema": "ok", "storage": "ok"}
-    try:
-        async with asyncio.timeout(timeout_s), pool.acquire() as connection:
-            await require_schema(connection, packages)
-    except RefsysError as error:
-        checks["schema"] = str(error)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        checks |= {"database": _told(error), "schema": "not looked at"}
-    try:
-        async with asyncio.timeout(timeout_s):
-            await asyncio.to_thread(storage.stat, "health/ready")
-    except (RefsysError, OSError, TimeoutError) as error:
-        checks["storage"] = _told(error)
-    return Readiness(checks)
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        storage: Storage,
+        packages: Sequence[str] = MIGRATED_PACKAGES,
+        *,
+        timeout_s: float = 0.0,
+    ) -> None:
+        self._pool = pool
+        self._packages = packages
+        self._timeout_s = timeout_s or CHECK_TIMEOUT_S
+        self._storage = storage
+        self._database_look = Look(self._ask_database)
+        self._storage_look = Look(self._ask_storage)
+
+    async def ready(self) -> Readiness:
+        """Never raises, and never takes much longer than its timeout."""
+        checks, storage = await asyncio.gather(self._look_at_database(), self._look_at_storage())
+        return Readiness(checks | {"storage": storage})
+
+    async def _look_at_database(self) -> dict[str, str]:
+        checks = {"database": "ok", "schema": "ok"}
+        try:
+            await self._database_look(self._timeout_s)
+        except RefsysError as error:
+            checks["schema"] = str(error)
+        except DATABASE_ERRORS as error:
+            checks |= {"database": _told(error), "schema": "not looked at"}
+        return checks
+
+    async def _look_at_storage(self) -> str:
+        try:
+            await self._storage_look(self._timeout_s)
+        except (RefsysError, OSError, TimeoutError) as error:
+            return _told(error)
+        return "ok"
+
+    async def _ask_database(self) -> None:
+        async with self._pool.acquire() as connection:
+            await require_schema(connection, self._packages)
+
+    async def _ask_storage(self) -> None:
+        await asyncio.to_thread(self._storage.free_bytes)
+        await asyncio.to_thread(self._storage.stat, "health/ready")
+
+
+class Look(Generic[_Seen]):
+    """A look at something that may hang, a thread or a connection with it. It is never made twice at the same time, and
+    goes on when nobody waits for it any more: what hangs holds one of them, and not, after some minutes, all.
+    """
+
+    def __init__(self, look: Callable[[], Coroutine[Any, Any, _Seen]]) -> None:
+        self._look = look
+        self._going_on: asyncio.Task[_Seen] | None = None
+
+    async def __call__(self, timeout_s: float) -> _Seen:
+        """Raises what the look raises, and TimeoutError."""
+        if self._going_on is None or self._going_on.done():
+            self._going_on = asyncio.create_task(self._look())
+            # nobody may be waiting any more when it fails
+            self._going_on.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.wait_for(asyncio.shield(self._going_on), timeout_s)
 
 
 def live() -> dict[str, Any]:

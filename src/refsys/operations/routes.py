@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from refsys.core.errors import Transient
+from refsys.infra.postgres import DATABASE_ERRORS
 from refsys.operations import service
 from refsys.operations.access import Access
 from refsys.operations.errors import WrongRequest
@@ -126,6 +127,8 @@ class _Operations:
             connection = await self._pool.acquire(timeout=_WAIT_S)
         except TimeoutError as error:
             raise Transient("the database is busy", advice="try again in a moment") from error
+        except DATABASE_ERRORS as error:
+            raise Transient("the database does not answer", advice="try again in a moment") from error
         try:
             yield connection
         finally:

@@ -1,4 +1,7 @@
-"""The HTTP server of one API process: uvicorn, which leaves signals to the role and says when it is up."""
+"""The HTTP server of one API process: uvicorn, which leaves signals to the role and says when it is up.
+
+What is no request, or never becomes one, is answered as every other error is, and holds neither memory nor connection.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,19 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
+import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from refsys.web.errors import bare_answer
+
+log = structlog.get_logger(__name__)
+
+#: Most bytes of a request's first line and headers, and seconds in which they have to come.
+HEAD_LIMIT: Final = 128 * 2**10
+HEAD_TIMEOUT_S: Final = 30.0
 #: Longer than the keep-alive of the usual load balancers (60 s): the client side is to close first.
 KEEP_ALIVE_S = 75
 
@@ -21,7 +33,7 @@ async def serve(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=_Protocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -35,6 +47,65 @@ async def serve(
     stopping.cancel()
     server.should_exit = True
     await serving
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP with an end to how long and how slow the head of a request may be."""
+
+    _head_bytes = 0
+    _in_body = False
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._timer is None and not self._in_body and (self.cycle is None or self.cycle.response_complete):
+            self._await_head()
+        super().data_received(data)
+        if self._timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_LIMIT:
+                self._refuse(431, f"the first line and the headers of a request have {HEAD_LIMIT} bytes at most")
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        self._in_body = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "this is no HTTP request, or its URL is too long")
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_late)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_late(self) -> None:
+        if self._head_bytes:
+            self._refuse(408, f"the request is not whole after {HEAD_TIMEOUT_S:.0f} s")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, message: str) -> None:
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            log.info("request.refused", client=self.client, status=status, error=message)
+            self.transport.write(bare_answer(status, message))
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):

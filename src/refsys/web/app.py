@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import orjson
@@ -11,7 +11,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from refsys.catalogue.search import BUDGET_S
 from refsys.distribution.odata import routes as odata
@@ -23,6 +23,10 @@ from refsys.web import errors
 
 if TYPE_CHECKING:
     from refsys.infra.storage import Storage
+
+_ROOTS: Final = (odata.ROOT, operations.ROOT)
+#: For what is true at this moment only.
+_NOW: Final = {"Cache-Control": "no-store"}
 
 
 def create_app(
@@ -36,17 +40,18 @@ def create_app(
 ) -> ASGIApp:
     """The application of one API process. It holds no state of its own: any process answers any request."""
     metrics = telemetry.Metrics(pool, storage, settings.state_dir)
+    health = telemetry.Health(pool, storage)
 
     async def render_metrics(request: Request) -> Response:
-        return Response(await metrics.render(), media_type=telemetry.METRICS_CONTENT_TYPE)
+        return Response(await metrics.render(), headers=_NOW, media_type=telemetry.METRICS_CONTENT_TYPE)
 
     async def live(request: Request) -> Response:
-        return Response(orjson.dumps(telemetry.live()), media_type="application/json")
+        return Response(orjson.dumps(telemetry.live()), headers=_NOW, media_type="application/json")
 
     async def ready(request: Request) -> Response:
-        found = await telemetry.ready(pool, storage)
+        found = await health.ready()
         body = orjson.dumps({"status": "ok" if found.is_ready else "not ready", "checks": found.checks})
-        return Response(body, 200 if found.is_ready else 503, media_type="application/json")
+        return Response(body, 200 if found.is_ready else 503, headers=_NOW, media_type="application/json")
 
     products = odata.routes(
         pool=pool, storage=storage, types=types, public_url=settings.http.public_url, budget_s=budget_s
@@ -54,7 +59,7 @@ def create_app(
     actions = operations.routes(
         pool=pool, token=settings.http.operations_token.get_secret_value(), public_url=settings.http.public_url
     )
-    router = Router(
+    router = _Router(
         [
             Mount(odata.ROOT, routes=products),
             Mount(operations.ROOT, routes=actions),
@@ -62,6 +67,17 @@ def create_app(
             Route("/metrics", render_metrics),
             Route("/health/live", live),
             Route("/health/ready", ready),
-        ]
+        ],
+        redirect_slashes=False,
     )
     return errors.Guard(ExceptionMiddleware(router, handlers=errors.handlers()))
+
+
+class _Router(Router):
+    """A final slash makes no difference: nobody is sent to another address for it, which a proxy may not know."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"].rstrip("/") or "/"
+            scope = {**scope, "path": f"{path}/" if path in _ROOTS else path}
+        await super().__call__(scope, receive, send)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 import asyncpg
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from refsys.catalogue.search import TooCostly
 from refsys.core.errors import RefsysError, Transient
+from refsys.distribution.odata import routes as odata
 from refsys.distribution.odata.errors import ODataError, error_body, error_response
 from refsys.operations.errors import OperationRefused
 
@@ -26,6 +28,7 @@ _LOST_DATABASE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     ConnectionError,
 )
 _HEADERS: Final = (
@@ -101,7 +104,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     told = error.detail
     if error.status_code == 404:
-        told = f"there is nothing at {request.url.path[:200]!a}"
+        told = f"there is nothing at {request.url.path[:200]!a}; products are at {odata.ROOT}"
     if error.status_code == 405:
         told = f"{request.method[:20]!a} is not possible here"
     return _answer(error.status_code, told, error.headers)
@@ -109,6 +112,20 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 def _answer(status: int, message: str, headers: Mapping[str, str] | None) -> Response:
     return Response(orjson.dumps(error_body(status, message)), status, headers, media_type="application/json")
+
+
+def bare_answer(status: int, message: str) -> bytes:
+    """The whole answer to what never became a request, after which the connection ends."""
+    body = orjson.dumps(error_body(status, message))
+    headers = (
+        *_HEADERS,
+        (b"x-request-id", uuid.uuid4().hex.encode()),
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    )
+    first = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
+    return b"\r\n".join([first, *(name + b": " + value for name, value in headers), b"", body])
 
 
 def handlers() -> dict[Any, Any]:

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from refsys.catalogue import search
 from refsys.catalogue.compiler import Scope
 from refsys.catalogue.search import BUDGET_S, Budget, Search, TooCostly
+from refsys.core.errors import Transient
 from refsys.core.filters import Comparison, Literal, Op, Property, all_of
 from refsys.distribution.odata import metadata, pages
 from refsys.distribution.odata.download import Downloads
@@ -35,6 +36,7 @@ from refsys.distribution.odata.vocabulary import (
     PRODUCTS_ORDER,
     Vocabulary,
 )
+from refsys.infra.postgres import DATABASE_ERRORS
 from refsys.infra.storage import Storage
 from refsys.missions import TypeRegistry
 
@@ -174,6 +176,8 @@ class _Root:
             connection = await self._pool.acquire(timeout=budget.left_s())
         except TimeoutError as error:
             raise TooCostly("the database is busy with other searches", advice="try again in a moment") from error
+        except DATABASE_ERRORS as error:
+            raise Transient("the database does not answer", advice="try again in a moment") from error
         try:
             yield connection, budget
         finally:
