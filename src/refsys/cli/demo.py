@@ -26,12 +26,10 @@ def demo(
 ) -> None:
     """Products go from a simulated station to a user. Exit code 0: all of known types arrived (and came back)."""
     import asyncio
-    import sys
-
-    from rich.console import Console
 
     from refsys.cli.context import load, options_of
     from refsys.cli.demonstration.show import Plan, show
+    from refsys.cli.terminal import open_console
     from refsys.infra.logs import configure_logs
     from refsys.runtime.services import logs_folder
 
@@ -44,7 +42,5 @@ def demo(
         stream_level="error",
         file=logs_folder(settings.state_dir) / "supervisor.log",
     )
-    # a pipe has no width: lines are as long as they are
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=200)
-    good = asyncio.run(show(settings, Plan(products, once, timeout), console))
+    good = asyncio.run(show(settings, Plan(products, once, timeout), open_console()))
     raise typer.Exit(0 if good else 1)

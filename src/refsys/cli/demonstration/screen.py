@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from refsys.cli.demonstration.progress import STAGES, Progress
 from refsys.cli.product_text import size_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from refsys.cli.terminal import printable
 
 #: Lines of a terminal that are not rows of the live table: its title, its header, its footer.
 _FRAME: Final = 6
 _MARKS: Final = {True: "●", False: "○"}
+#: Columns that a table needs besides the names: of the live one, of the final one.
+_LIVE: Final = 6 + 9 + 7 + 3
+_FINAL: Final = 19 + 9 + 7 + 6
 
 
 class Screen:
@@ -61,14 +63,16 @@ class Screen:
         return time.monotonic() - self._started
 
     def _table(self, progresses: Sequence[Progress]) -> Group:
-        table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim")
-        table.add_column("product", ratio=1, no_wrap=True, overflow="ellipsis")
+        table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+        table.add_column("product", ratio=1, no_wrap=True)
         table.add_column("stages", no_wrap=True)
         table.add_column("reached", no_wrap=True, min_width=9)
         table.add_column("seconds", no_wrap=True, justify="right")
         rows, hidden = _most_interesting(progresses, max(3, self.console.height - _FRAME))
+        room = max(12, self.console.width - _LIVE)
         for progress in rows:
-            table.add_row(escape(progress.name), _marks(progress), _state(progress), _seconds(progress))
+            name = escape(_shortened(progress.name, room))
+            table.add_row(name, _marks(progress), _state(progress), _seconds(progress))
         return Group(Text(self._title, style="bold"), table, self._footer(progresses, hidden))
 
     def _footer(self, progresses: Sequence[Progress], hidden: int) -> Text:
@@ -119,30 +123,71 @@ def _seconds(progress: Progress) -> str:
 
 def _why(progress: Progress) -> str:
     if progress.is_parked:
-        return f"  ({progress.parked})"
+        return f"  ({printable(progress.parked)})"
     return f"  ({progress.seconds:.2f} s)" if progress.is_published and progress.seconds is not None else ""
 
 
-def published_table(progresses: Sequence[Progress], console: Console) -> Table | None:
-    """Product, sensing time, size, seconds from found to published."""
+def print_end(progresses: Sequence[Progress], console: Console) -> None:
+    """What was published, what was parked and why, what is not finished, and a line that counts them."""
     published = [progress for progress in progresses if progress.is_published]
-    if not published:
-        return None
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", expand=console.is_terminal)
-    table.add_column("published", no_wrap=True, overflow="ellipsis", ratio=1 if console.is_terminal else None)
+    if published:
+        _print_published(published, console)
+    unfinished = [progress for progress in progresses if not progress.is_over]
+    parked = [progress for progress in progresses if progress.is_parked and progress.is_over]
+    # what nobody expected stands last, where it is seen
+    for progress in sorted(parked, key=lambda progress: progress.offer.is_known):
+        _print_parked(progress, console)
+    for progress in unfinished:
+        told = Text(f"not finished ({progress.state or 'not found yet'})  ", "red").append(progress.name, "default")
+        console.print(told, soft_wrap=True)
+    counts = f"{len(published)} of {len(progresses)} published" + (f", {len(parked)} parked" if parked else "")
+    counts += f", {len(unfinished)} not finished" if unfinished else ""
+    console.print(f"\n[bold]{counts}[/]\n")
+
+
+def _print_published(published: Sequence[Progress], console: Console) -> None:
+    """Product, sensing time, size, seconds from found to published; in two lines each where one has no room."""
+    if max(len(progress.name) for progress in published) + _FINAL > console.width:
+        console.print("[bold]published[/]  [dim]sensing time, size, seconds from found to published[/]")
+        for progress in published:
+            console.print(Text(progress.name), soft_wrap=True)
+            console.print(f"    {_sensing(progress):<19}   {_size(progress):>7}   {_seconds(progress)} s", style="dim")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("published", no_wrap=True)
     table.add_column("sensing time", no_wrap=True)
     table.add_column("size", no_wrap=True, justify="right")
     table.add_column("seconds", no_wrap=True, justify="right")
     for progress in published:
-        sensing = "" if progress.sensing_start is None else f"{progress.sensing_start:%Y-%m-%d %H:%M:%S}"
-        table.add_row(progress.name, sensing, size_text(progress.size_bytes or 0), _seconds(progress))
-    return table
+        table.add_row(escape(progress.name), _sensing(progress), _size(progress), _seconds(progress))
+    console.print(table)
 
 
-def parked_lines(progresses: Sequence[Progress]) -> Iterator[Text]:
-    """Each parked product with its reason."""
-    for progress in progresses:
-        if progress.is_parked:
-            expected = "its type is unknown, as expected" if not progress.offer.is_known else "not expected"
-            line = Text(f"parked ({expected})  ", style="yellow" if not progress.offer.is_known else "red")
-            yield line.append(progress.name, style="default").append(f"\n    {progress.parked}", style="dim")
+def _print_parked(progress: Progress, console: Console) -> None:
+    """A parked product with its reason."""
+    style, expected = (
+        ("red", "not expected") if progress.offer.is_known else ("yellow", "its type is unknown, as expected")
+    )
+    console.print(Text(f"parked ({expected})  ", style).append(progress.name, "default"), soft_wrap=True)
+    reason = Text(printable(progress.parked), "dim")
+    # a terminal gets whole words, a file whole lines
+    if console.is_terminal:
+        console.print(Padding(reason, (0, 0, 0, 4), expand=False))
+    else:
+        console.print(Text("    ").append_text(reason), soft_wrap=True)
+
+
+def _shortened(name: str, room: int) -> str:
+    """Its beginning and its end: names of one pass differ in both, hardly in the middle."""
+    if len(name) <= room:
+        return name
+    end = (room - 1) // 3
+    return f"{name[: room - 1 - end]}…{name[-end:]}"
+
+
+def _sensing(progress: Progress) -> str:
+    return "" if progress.sensing_start is None else f"{progress.sensing_start:%Y-%m-%d %H:%M:%S}"
+
+
+def _size(progress: Progress) -> str:
+    return size_text(progress.size_bytes or 0)

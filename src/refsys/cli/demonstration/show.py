@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import shutil
 import signal
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from rich.text import Text
 from refsys.cli.demonstration.comparison import differences
 from refsys.cli.demonstration.offers import Offer, find_offers, make_offer
 from refsys.cli.demonstration.progress import Progress, read_progress
-from refsys.cli.demonstration.screen import Screen, parked_lines, published_table
+from refsys.cli.demonstration.screen import Screen, print_end
 from refsys.core.errors import RefsysError
 from refsys.infra.postgres import connected
 from refsys.infra.settings import AuthSettings, InboxSettings, Settings
@@ -56,6 +57,7 @@ async def show(settings: Settings, plan: Plan, console: Console) -> bool:
             if interrupted.is_set():
                 return False
             if plan.products is None:  # only now is the folder ours alone
+                console.print("making samples: small products, but whole …")
                 offers = await asyncio.to_thread(_make_samples, settings.state_dir / "samples", types)
             _announce(console, plan, offers)
             over = await _watch(system, station, offers, plan, console, interrupted)
@@ -131,23 +133,15 @@ async def _watch(
 def _conclude(progresses: Sequence[Progress], system: Supervisor, settings: Settings, console: Console) -> None:
     """The table, what was parked and why, and how to get at the products."""
     console.print()
-    table = published_table(progresses, console)
-    if table is not None:
-        console.print(table)
-    for reason in parked_lines(progresses):
-        console.print(reason, soft_wrap=True)
-    for progress in progresses:
-        if not progress.is_over:
-            console.print(Text(f"not finished ({progress.state or 'not found yet'})  {progress.name}", "red"))
+    print_end(progresses, console)
     first = next((progress for progress in progresses if progress.is_published), None)
     if first is None:
         return
     query = "Products?$orderby=PublicationDate%20desc&$expand=Attributes"
     lines = (
-        "",
         f"OData      {system.url}/odata/v1/{query}",
         f"download   curl -o {first.package_name} '{_download_url(system.url, first)}'",
-        f"look       refsys --state {settings.state_dir} product show {first.name}",
+        f"look       refsys --state {shlex.quote(str(settings.state_dir))} product show {first.name}",
     )
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -155,16 +149,17 @@ def _conclude(progresses: Sequence[Progress], system: Supervisor, settings: Sett
 
 async def _came_back(progresses: Sequence[Progress], url: str, console: Console) -> bool:
     """Download everything that was published and compare it with its source, byte for byte."""
-    wrong = total = 0
+    published = [progress for progress in progresses if progress.is_published]
+    wrong, total = 0, len(published)
     async with aiohttp.ClientSession() as session:
-        for progress in progresses:
-            if not progress.is_published:
-                continue
-            total += 1
-            problems = await _compare(session, progress, url)
-            wrong += bool(problems)
-            for problem in problems:
-                console.print(Text(f"came back different: {problem}", "red"), soft_wrap=True)
+        with console.status("") if console.is_terminal else contextlib.nullcontext() as told:
+            for number, progress in enumerate(published, 1):
+                if told is not None:
+                    told.update(f"downloading again: {number} of {total}")
+                problems = await _compare(session, progress, url)
+                wrong += bool(problems)
+                for problem in problems:
+                    console.print(Text(f"came back different: {problem}", "red"), soft_wrap=True)
     if wrong or not total:
         console.print(Text(f"{wrong} of {total} downloads differ from what was offered", "bold red"))
         return False
