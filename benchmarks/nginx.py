@@ -36,7 +36,8 @@ http {{
     fastcgi_temp_path {work}/fastcgi;
     uwsgi_temp_path {work}/uwsgi;
     scgi_temp_path {work}/scgi;
-    server {{ listen 127.0.0.1:{port}; root "{folder}"; }}
+    keepalive_requests 1000000;
+    server {{ listen 127.0.0.1:{port}; root "{folder}"; {more} }}
 }}
 """
 
@@ -66,14 +67,17 @@ def program() -> str:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, work: Path, *, workers: int = 2) -> Iterator[Nginx]:
-    """nginx serving what lies in `folder`, with its own files in `work`, for the time of the block."""
+def serving(folder: Path, work: Path, *, workers: int = 2, more: str = "") -> Iterator[Nginx]:
+    """nginx serving what lies in `folder`, with its own files in `work`, for the time of the block.
+
+    `more` goes into its `server` block.
+    """
     work.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     configuration = work / "nginx.conf"
-    configuration.write_text(_CONFIGURATION.format(workers=workers, work=work, port=port, folder=folder))
+    configuration.write_text(_CONFIGURATION.format(workers=workers, work=work, port=port, folder=folder, more=more))
     # its workers must be able to read the folder: as root they would be `nobody`
     user = ["-g", "user root;"] if _is_root() else []
     process = subprocess.Popen([program(), "-e", work / "error.log", "-p", work, "-c", configuration, *user])

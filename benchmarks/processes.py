@@ -8,11 +8,11 @@ import psutil
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes and of their children that live, so far."""
+    """User and system time of these processes and of all their children, those that have ended too, so far."""
     total = 0.0
     for pid in pids:
         process = psutil.Process(pid)
         for each in (process, *process.children(recursive=True)):
             times = each.cpu_times()
-            total += times.user + times.system
+            total += times.user + times.system + times.children_user + times.children_system
     return total
