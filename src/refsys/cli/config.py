@@ -9,7 +9,10 @@ app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 
 @app.command()
 def check(context: typer.Context) -> None:
-    """Load and validate the settings and the type tables; say everything that is wrong, and where."""
+    """Validate the settings and the type tables.
+
+    Everything that is wrong is told, and where.
+    """
     from refsys.cli.context import load, options_of
     from refsys.missions import load_types
 

@@ -24,7 +24,10 @@ def demo(
     state: Annotated[Path | None, typer.Option("--state", "-s", help="state folder; default .refsys/demo")] = None,
     timeout: Annotated[float, typer.Option(help="seconds after which what is not finished is told")] = 600.0,
 ) -> None:
-    """Products go from a simulated station to a user. Exit code 0: all of known types arrived (and came back)."""
+    """Products go from a simulated station to a user.
+
+    Exit code 0: all products of known types arrived (and, with --once, came back as they were).
+    """
     import asyncio
 
     from refsys.cli.context import load, options_of

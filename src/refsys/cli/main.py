@@ -8,30 +8,41 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from refsys import __version__
 from refsys.cli.context import Commands, Options
 from refsys.core.errors import ConfigurationError, RefsysError
 
 #: Modules of this package with commands, in the order of `refsys --help`: each has `register(app)` or `app`.
 COMMANDS: Final = ("demo", "up", "status", "product", "parked", "replay", "config", "migrate", "serve", "station")
 
+
+class _InOrder(Commands):
+    """Lists the commands as COMMANDS does."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for name in COMMANDS if name in self.commands]
+
+
 app = typer.Typer(
-    cls=Commands,
+    cls=_InOrder,
     help="The Copernicus Reference System: from a station to a user with one command.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from refsys import __version__
+
         typer.echo(f"refsys {__version__}")
         raise typer.Exit
 
@@ -69,16 +80,30 @@ _register()
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a name or sign that the terminal has no letter for is no reason to end
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except ConfigurationError as error:
-        _fail(error, 2)
+        _fail(str(error), 2)
     except RefsysError as error:
-        _fail(error, getattr(error, "exit_code", 1))
+        _fail(str(error), getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if not _is_of_database(error):
+            raise
+        _fail(f"the database: {error} (`refsys status` looks at it, `refsys migrate` brings its schema up to date)", 1)
 
 
-def _fail(error: RefsysError, code: int) -> None:
-    print(f"refsys: {error}", file=sys.stderr)
+def _fail(told: str, code: int) -> None:
+    print(f"refsys: {told}", file=sys.stderr)
     sys.exit(code)
+
+
+def _is_of_database(error: Exception) -> bool:
+    """Whether the driver raised it; where nothing was asked of a database it was not even imported."""
+    driver = sys.modules.get("asyncpg")
+    return driver is not None and isinstance(error, driver.PostgresError | driver.InterfaceError)

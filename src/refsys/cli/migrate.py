@@ -10,7 +10,10 @@ def register(app: typer.Typer) -> None:
 
 
 def migrate(context: typer.Context) -> None:
-    """Apply the migrations that the database lacks, each in its own transaction."""
+    """Apply the migrations that the database lacks.
+
+    Each in a transaction of its own.
+    """
     import asyncio
 
     from refsys.cli.context import load

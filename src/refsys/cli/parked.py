@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from refsys.operations.model import Action, Filter, Instruction, Parked, Report
 
-app = typer.Typer(help="Look at steps that could not be done; restart, resubmit or delete them.", no_args_is_help=True)
+app = typer.Typer(help="Steps that could not be done: look, restart, resubmit, delete.", no_args_is_help=True)
 
 Stage = Annotated[str, typer.Option("--stage", help="stage, or a pattern with * and ?", show_default=False)]
 Error = Annotated[str, typer.Option("--error", help="type of the error, or a pattern", show_default=False)]
@@ -73,7 +73,10 @@ def show(
     step_id: Annotated[int, typer.Argument(metavar="ID", help="the step's id")],
     as_json: Json = False,
 ) -> None:
-    """Everything about one step: what it was to do, what happened, what to do now."""
+    """Everything about one step.
+
+    What it was to do, what happened, what to do now.
+    """
     from refsys.operations import service
 
     dossier = _run(context, lambda connection: service.show(connection, step_id))
@@ -102,7 +105,10 @@ def restart(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Make steps due again, their attempts counted anew: when the cause is gone."""
+    """Make steps due again, when the cause is gone.
+
+    Their attempts are counted anew.
+    """
     chosen = _choose(ids, _filter(stage, error, text, key, since, until), everything)
     _act(context, _instruction("restart", author, reason), chosen, dry_run=dry_run, as_json=as_json)
 
@@ -127,7 +133,10 @@ def resubmit(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Replace steps by new ones: of the same stage, or from an earlier one on."""
+    """Replace steps by new ones.
+
+    Of the same stage, or from an earlier one on.
+    """
     chosen = _choose(ids, _filter(stage, error, text, key, since, until), everything)
     _act(context, _instruction("resubmit", author, reason, from_stage), chosen, dry_run=dry_run, as_json=as_json)
 
@@ -148,7 +157,10 @@ def delete(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Give steps up; their input, error and the reason stay in the history."""
+    """Give steps up.
+
+    Their input, error and the reason stay in the history.
+    """
     chosen = _choose(ids, _filter(stage, error, text, key, since, until), everything)
     _act(context, _instruction("delete", author, reason), chosen, dry_run=dry_run, as_json=as_json)
 

@@ -76,7 +76,10 @@ def show(
     all_files: Annotated[bool, typer.Option("--files", help="every file, not only the first ones")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
-    """Everything about one product: attributes, files, lineage, the time of each stage, revisions, problems."""
+    """Everything about one product.
+
+    Attributes, files, lineage, the time of each stage, revisions, problems.
+    """
     import asyncio
 
     from refsys.cli.context import load

@@ -23,9 +23,10 @@ def replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="only tell how many it would be")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
-    """Make the steps that events would have made: for a stage that is new, or that lost its work.
+    """Make the steps that past events would have made.
 
-    One step for each key, of its newest event, with the priority of backlog. Doing it twice does no harm.
+    For a stage that is new, or that lost its work. One step for each key, of its newest event, with the priority of
+    backlog. Doing it twice does no harm.
     """
     import asyncio
     from datetime import UTC, datetime

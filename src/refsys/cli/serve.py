@@ -10,7 +10,10 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(context: typer.Context, role: str = typer.Argument(help="api, worker or ingest")) -> None:
-    """Run one role (what a container runs). Never migrates: waits until the schema is right, or refuses."""
+    """Run one role (what a container runs).
+
+    Never migrates: waits until the schema is right, or refuses.
+    """
     import os
     import socket
 

@@ -29,7 +29,9 @@ def serve(
     archive: Annotated[str, typer.Option(help="how folders are delivered: zip, tar or tgz")] = "zip",
     deflate: Annotated[bool, typer.Option("--deflate", help="compress the files in a zip")] = False,
 ) -> None:
-    """Offer the products of FOLDER as an AUXIP/PRIP station does (OData over HTTP); Ctrl-C ends it.
+    """Offer the products of a folder as a station does.
+
+    As AUXIP and PRIP do, by OData over HTTP; Ctrl-C ends it.
 
     FOLDER is watched. Move products into it rather than copy them: a product is offered once nothing in it has changed
     for two seconds, and offered anew when something changes.

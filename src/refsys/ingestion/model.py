@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from refsys.core.products import FileEntry
-from refsys.infra.storage import Storage
-from refsys.ingestion.archives import Limits
-from refsys.missions import Recognised
+if TYPE_CHECKING:
+    from refsys.core.products import FileEntry
+    from refsys.infra.storage import Storage
+    from refsys.ingestion.archives import Limits
+    from refsys.missions import Recognised
 
 #: Begins the names of the stages that fetch: one for each inbox, so that each has its own limits and its own queue.
 FETCH: Final = "ingestion.fetch."
