@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from typer.main import get_command
 
 from refsys.cli.main import COMMANDS, app
+from tests.main_called import Done, caller
 
 REFSYS = [sys.executable, "-m", "refsys"]
 #: What takes long to import, and what only commands that do something need.
@@ -45,6 +46,11 @@ def run(*words: str | Path, code: int = 0, **environ: str) -> subprocess.Complet
     return done
 
 
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    return caller(tmp_path, monkeypatch, capsys)
+
+
 def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Every command and group of commands, by its words."""
     yield words
@@ -65,8 +71,8 @@ def test_every_help_fits_eighty_columns_and_cuts_no_sentence(capsys: pytest.Capt
         assert "..." not in told.partition("\nCommands:")[2], words
 
 
-def test_help_lists_the_commands_in_the_order_in_which_people_need_them() -> None:
-    lines = run("--help").stdout.partition("\nCommands:\n")[2].splitlines()
+def test_help_lists_the_commands_in_the_order_in_which_people_need_them(call: Callable[..., Done]) -> None:
+    lines = call("--help").stdout.partition("\nCommands:\n")[2].splitlines()
     assert tuple(line.split()[0] for line in lines) == COMMANDS
 
 
@@ -103,11 +109,12 @@ def test_the_version_is_that_of_the_project() -> None:
         ("serve foo", "refsys: 'foo' is not a role (one of api, ingest, worker)"),
         ("replay --stage x --since yesterdayish", "refsys: --since 'yesterdayish' is no time (for example 2024-09-01,"),
         ("up --port 99999999", "refsys: http.port: Input should be less than or equal to 65535, not 99999999"),
-        ("demo --products /no/such/folder", "refsys: /no/such/folder: is not a folder (name the folder that holds"),
     ],
 )
-def test_a_wrong_command_line_is_told_on_stderr_with_what_would_be_right(words: str, told: str, tmp_path: Path) -> None:
-    done = run(*words.split(), "--state", tmp_path / "state", code=2)
+def test_a_wrong_command_line_is_told_on_stderr_with_what_would_be_right(
+    call: Callable[..., Done], words: str, told: str, tmp_path: Path
+) -> None:
+    done = call(*words.split(), "--state", tmp_path / "state", code=2)
     assert done.stdout == ""
     assert done.stderr.splitlines()[-1].startswith(told)
     assert not (tmp_path / "state").exists()
@@ -116,8 +123,8 @@ def test_a_wrong_command_line_is_told_on_stderr_with_what_would_be_right(words: 
 @pytest.mark.parametrize(
     "words", ["product find", "product show x", "parked list", "parked restart --all", "replay --stage x --since 1h"]
 )
-def test_without_a_system_it_is_said_how_to_start_one(words: str, tmp_path: Path) -> None:
-    done = run(*words.split(), "--state", tmp_path, code=1)
+def test_without_a_system_it_is_said_how_to_start_one(call: Callable[..., Done], words: str, tmp_path: Path) -> None:
+    done = call(*words.split(), "--state", tmp_path, code=1)
     assert done.stderr == (
         f"refsys: {tmp_path}: no system is running in this folder"
         " (start it with `refsys up`, name its folder with --state, or set database_url)\n"

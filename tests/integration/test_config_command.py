@@ -1,16 +1,15 @@
-"""`refsys config check | show | example`, run as people run them: as a program, with files and an environment."""
+"""`refsys config check | show | example`, with files and an environment as people have them."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.main_called import Done, caller
 
 SECRETS = ("hunter2", "s3cr3t-k3y", "st4t10n-pa55", "cl13nt-s3cret", "op3rat10ns-token-1234")
 EVERYTHING = """
@@ -38,25 +37,12 @@ client_id = "us"
 client_secret = "cl13nt-s3cret"
 """
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Done]
 
 
 @pytest.fixture
-def refsys(tmp_path: Path) -> Run:
-    def run(*words: str | Path, code: int = 0, **environ: str) -> subprocess.CompletedProcess[str]:
-        clean = {name: text for name, text in os.environ.items() if not name.startswith("REFSYS_")}
-        done = subprocess.run(
-            [sys.executable, "-m", "refsys", *map(str, words)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=clean | environ,
-            timeout=60,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
-
-    return run
+def refsys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    return caller(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture
