@@ -120,6 +120,12 @@ def test_a_wrong_command_line_is_told_on_stderr_with_what_would_be_right(
     assert not (tmp_path / "state").exists()
 
 
+def test_a_demo_of_no_products_makes_nothing(tmp_path: Path) -> None:
+    done = run("demo", "--products", tmp_path / "absent", "--state", tmp_path / "state", code=2)
+    assert done.stderr == f"refsys: {tmp_path / 'absent'}: is not a folder (name the folder that holds products)\n"
+    assert not (tmp_path / "state").exists()
+
+
 @pytest.mark.parametrize(
     "words", ["product find", "product show x", "parked list", "parked restart --all", "replay --stage x --since 1h"]
 )
