@@ -188,6 +188,7 @@ async def everything_is_as_if_nothing_had_happened(
         await _are_published_once(pool, products, told)
         await _come_back(system.run.url, pool, products, folder)
         await _leave_nothing(pool, system.state / "storage")
+        assert await pool.fetchval("SHOW fsync") == "on"
         assert await pool.fetchval("SELECT count(*) FROM work.history WHERE attempts > 1") > 0, (
             "kills hit running steps"
         )
