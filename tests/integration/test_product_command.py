@@ -21,9 +21,9 @@ SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [25, 0], [25, 5], [0, 5], 
 def refsys(dsn, tmp_path):
     """Run the command in a thread, as it has an event loop of its own."""
 
-    async def run(*words, code=0):
+    async def run(*words, code=0, columns=200):
         arguments = ["--state", str(tmp_path), "--set", f"database_url={dsn}", *words]
-        result = await asyncio.to_thread(CliRunner(env={"COLUMNS": "200"}).invoke, app, arguments)
+        result = await asyncio.to_thread(CliRunner(env={"COLUMNS": str(columns)}).invoke, app, arguments)
         assert result.exit_code == code, result.output + repr(result.exception)
         return result.output if code == 0 else result.output + str(result.exception)
 
@@ -94,6 +94,17 @@ async def test_find_shows_as_many_as_asked_and_says_that_there_are_more(refsys, 
     assert "no product is like that" in await refsys("product", "find", "--name", "nothing", code=1)
 
 
+@pytest.mark.parametrize(("columns", "headings"), [(60, []), (120, ["name", "state", "published", "size"])])
+async def test_find_keeps_names_whole_on_narrow_terminals(refsys, pool, columns, headings):
+    await published(pool)
+    name, *rest = (await refsys("product", "find", columns=columns)).splitlines()
+    assert name.split() == (headings or [NAME])
+    details = rest[0].removeprefix(f"{NAME}  ").split()
+    assert (details[:2], details[3:]) == (["published", "!"], ["2.5", "MB"])
+    assert all(len(line.rstrip()) <= columns for line in rest)
+    assert rest[-1] == "! it has problems: `refsys product show` tells them"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -130,6 +141,20 @@ async def test_show_as_json_has_times_files_with_checksums_and_steps(refsys, poo
     assert in_order == sorted(in_order)
     assert in_order[-1] <= datetime.now(UTC)
     assert {step["stage"] for step in shown["steps"]} >= {"catalogue.describe"}
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140])
+async def test_show_fits_the_terminal_and_leaves_checksums_out_where_they_have_no_room(refsys, pool, columns):
+    await published(pool)
+    await pool.execute("UPDATE catalogue.product SET attributes = $1", {"sliceProductFlag": True, "odd": "\x1b[31m"})
+    await pool.execute("UPDATE catalogue.product SET problems = $1", ["\x1b[31m[bold]odd[/bold]"])
+    shown = await refsys("product", "show", NAME, columns=columns)
+    kept_whole = (NAME, "problem  ")
+    assert all(len(line) <= columns for line in shown.splitlines() if not line.startswith(kept_whole))
+    assert (b"m" * 16).hex() in shown if columns == 140 else (b"m" * 16).hex() not in shown
+    assert "problem  \\x1b[31m[bold]odd[/bold]" in shown
+    assert "\x1b" not in shown
+    assert " true " in shown
 
 
 async def test_show_of_what_only_arrived_says_so_and_why_it_stopped(refsys, pool):

@@ -57,14 +57,14 @@ def find(
     if as_json:
         _print_json_lines(found[:limit])
         return
-    from refsys.cli.product_text import products_table
+    from refsys.cli.product_text import print_products
     from refsys.cli.terminal import open_console
 
     console = open_console()
     if not found:
         console.print("no product is like that" if wanted.is_narrowed else "nothing is in the catalogue yet")
         raise typer.Exit(1)
-    console.print(products_table(found[:limit], width=console.width))
+    print_products(found[:limit], console)
     if len(found) > limit:
         console.print(f"[dim]there are more; --limit {limit * 5} shows them[/]")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,10 +12,12 @@ from rich.table import Table
 
 from refsys.catalogue.dossier import Dossier, Step
 from refsys.catalogue.model import Product
+from refsys.cli.terminal import printable
 from refsys.core.times import format_instant
 
 FILES_SHOWN: Final = 20
-WIDE: Final = 160
+#: Columns from which the checksums of files leave room for their paths.
+WIDE: Final = 120
 _STATES: Final = {
     "published": "green",
     "described": "yellow",
@@ -26,24 +28,50 @@ _STATES: Final = {
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
-def products_table(found: Sequence[dict[str, Any]], *, width: int) -> Table:
-    """One line each; on a terminal narrower than WIDE without what the name says too."""
-    table = Table(box=None, header_style="dim")
-    table.add_column("name", overflow="fold")
-    for heading in ("type", "sensing", "state", "published") if width >= WIDE else ("state", "published"):
-        table.add_column(heading, no_wrap=True)
+def print_products(found: Sequence[dict[str, Any]], console: Console) -> None:
+    """One line each, on narrower terminals without what the name says too; two where a name has no room beside it."""
+    for headings in (("name", "type", "sensing", "state", "published"), ("name", "state", "published")):
+        table = _products_table(found, headings)
+        # its last column ends with padding that nobody sees
+        if console.measure(table, options=console.options.update(width=10**6)).maximum - 2 <= console.width:
+            console.print(table, soft_wrap=True)
+            break
+    else:
+        for product in found:
+            console.print(_name(product), soft_wrap=True)
+            console.print(f"    {_state(product)}   {_seconds(product['published_at'])}   {_size(product)}")
+    if any(product["problems"] for product in found):
+        console.print("[dim]! it has problems: `refsys product show` tells them[/]")
+
+
+def _products_table(found: Sequence[dict[str, Any]], headings: Sequence[str]) -> Table:
+    cells: dict[str, Callable[[dict[str, Any]], str]] = {
+        "name": _name,
+        "type": lambda product: escape(product["product_type"]),
+        "sensing": lambda product: _seconds(product["sensing_start"]),
+        "state": _state,
+        "published": lambda product: _seconds(product["published_at"]),
+    }
+    table = Table(*headings, box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in table.columns:
+        column.no_wrap = True
     table.add_column("size", justify="right", no_wrap=True)
     for product in found:
-        state = product["state"] if product["visibility"] == "public" else f"{product['state']} {product['visibility']}"
-        named = (escape(product["product_type"]), _seconds(product["sensing_start"])) if width >= WIDE else ()
-        table.add_row(
-            escape(product["name"]) + (f" [dim]r{product['revision']}[/]" if product["revision"] > 1 else ""),
-            *named,
-            _coloured(state, product["state"]) + (" [yellow]![/]" if product["problems"] else ""),
-            _seconds(product["published_at"]),
-            "–" if product["package_size"] is None else size_text(product["package_size"]),
-        )
+        table.add_row(*(cells[heading](product) for heading in headings), _size(product))
     return table
+
+
+def _name(product: dict[str, Any]) -> str:
+    return escape(product["name"]) + (f" [dim]r{product['revision']}[/]" if product["revision"] > 1 else "")
+
+
+def _state(product: dict[str, Any]) -> str:
+    state = product["state"] if product["visibility"] == "public" else f"{product['state']} {product['visibility']}"
+    return _coloured(state, product["state"]) + (" [yellow]![/]" if product["problems"] else "")
+
+
+def _size(product: dict[str, Any]) -> str:
+    return "–" if product["package_size"] is None else size_text(product["package_size"])
 
 
 def print_dossier(dossier: Dossier, console: Console, *, all_files: bool) -> None:
@@ -54,7 +82,7 @@ def print_dossier(dossier: Dossier, console: Console, *, all_files: bool) -> Non
     else:
         _print_product(product, console)
         for problem in product.problems:
-            console.print(f"[yellow]problem[/]  {escape(problem)}", soft_wrap=True)
+            console.print(f"[yellow]problem[/]  {escape(printable(problem))}", soft_wrap=True)
     _print_times(dossier, console)
     if product is not None and product.attributes:
         console.print(_pairs("attributes", {name: _value(value) for name, value in sorted(product.attributes.items())}))
@@ -132,24 +160,27 @@ def _print_steps(steps: Sequence[Step], console: Console) -> None:
     for step in steps:
         if step.error and step.finished_at is None:
             told = step.error.get("message") or step.error
-            console.print(f"[red]{step.stage} {step.state}[/]  {escape(str(told))}", soft_wrap=True)
+            console.print(f"[red]{step.stage} {step.state}[/]  {escape(printable(str(told)))}", soft_wrap=True)
 
 
 def _print_files(dossier: Dossier, console: Console, *, all_files: bool) -> None:
     shown = dossier.files if all_files else dossier.files[:FILES_SHOWN]
     table = Table(box=None, header_style="dim", title="files", title_justify="left")
+    is_wide = console.width >= WIDE
     table.add_column("path", overflow="fold")
     table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("MD5", no_wrap=True)
+    if is_wide:
+        table.add_column("MD5", no_wrap=True)
     for entry in shown:
-        path = entry.path.removeprefix(f"{dossier.name}/")
+        path = escape(printable(entry.path.removeprefix(f"{dossier.name}/")))
         size = "folder" if entry.is_folder else size_text(entry.size_bytes)
-        table.add_row(escape(path), size, entry.md5.hex())
+        table.add_row(path, size, *((entry.md5.hex(),) if is_wide else ()))
     console.print(table)
     total = sum(entry.size_bytes for entry in dossier.files)
     rest = len(dossier.files) - len(shown)
-    more = f"; {rest} more with --files, CRC-32 and BLAKE3 with --json" if rest else ""
-    console.print(f"[dim]{len(dossier.files)} files, {size_text(total)}{more}[/]")
+    more = f"; {rest} more with --files" if rest else ""
+    checksums = "CRC-32 and BLAKE3" if is_wide else "checksums"
+    console.print(f"[dim]{len(dossier.files)} files, {size_text(total)}{more}; {checksums} with --json[/]")
 
 
 def _pairs(title: str, pairs: dict[str, str]) -> Table:
@@ -170,7 +201,9 @@ def size_text(size_bytes: int) -> str:
 
 
 def _value(value: Any) -> str:
-    return escape(" ".join(map(str, value)) if isinstance(value, list) else str(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return escape(printable(" ".join(map(str, value)) if isinstance(value, list) else str(value)))
 
 
 def _coloured(text: str, state: str) -> str:
