@@ -111,12 +111,13 @@ async def test_a_product_that_is_one_file_is_its_package(dsn: str, pool: asyncpg
 
 
 async def test_priority_goes_with_the_product(dsn: str, pool: asyncpg.Pool, storage: Storage) -> None:
+    # each stage that follows outranks the one before it by one
     await pool.execute("INSERT INTO work.subscription (event, stage) VALUES ($1, 'later')", steps.PRODUCT_PUBLISHED)
     identity, _ = await store_product(pool, storage, ONE, priority=73)
     async with worker(dsn, pool, storage):
         await published(pool, identity)
     row = await step(pool, GRD)
-    assert (row["stage"], row["priority"], row["payload"]) == ("later", 73, {"product_id": str(identity)})
+    assert (row["stage"], row["priority"], row["payload"]) == ("later", 76, {"product_id": str(identity)})
 
 
 async def test_files_that_differ_from_the_table_are_named_and_nothing_is_published(

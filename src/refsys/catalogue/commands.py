@@ -34,7 +34,7 @@ WITH content AS (
     FROM content, unnest($14::text[], $15::boolean[], $16::bigint[], $17::bigint[], $18::bytea[], $19::bytea[])
         WITH ORDINALITY AS f(path, is_folder, size, crc32, md5, blake3, ordinal)
 )
-SELECT id FROM content
+SELECT id, work.emit($20, $1, jsonb_build_object('content_id', id), $21, 1) FROM content
 """
 
 _INSERT_PRODUCT = """
@@ -70,15 +70,7 @@ UPDATE catalogue.content c SET base = $3 FROM packaged WHERE c.id = packaged.con
 
 # Contents whose step another one took over while it waited: nobody will describe them any more. Their ids may be the
 # greater ones, where two arrive at the same time.
-_OVERTAKEN = """
-SELECT c.id FROM catalogue.content c
- WHERE c.name = $1 AND c.id <> $2 AND c.discarded_at IS NULL
-   AND NOT EXISTS (SELECT 1 FROM catalogue.product p WHERE p.content_id = c.id)
-   AND NOT EXISTS (SELECT 1 FROM work.step s
-                    WHERE s.key = c.name AND s.stage = $3 AND (s.payload->>'content_id')::bigint = c.id)
-"""
-
-# Contents whose step an operator deleted: nobody will describe these either.
+# Contents whose step an operator deleted: nobody will describe them.
 _ORPHANS = """
 SELECT c.id, c.name FROM catalogue.content c
  WHERE c.base = ANY ($1) AND c.discarded_at IS NULL
@@ -117,9 +109,8 @@ async def arrive(connection: asyncpg.Connection, arrival: Arrival, *, priority: 
         [entry.crc32 for entry in files],
         [entry.md5 for entry in files],
         [entry.blake3 for entry in files],
-    )
-    await emit(
-        connection, steps.PRODUCT_ARRIVED, key=arrival.name, payload={"content_id": content_id}, priority=priority
+        steps.PRODUCT_ARRIVED,
+        steps.onwards(priority),
     )
     return content_id
 
@@ -138,11 +129,12 @@ async def describe(
     Announces `product.described` unless nothing changed. Raises InvalidProduct where a published product came with
     other bytes and its inbox says `on_change = "park"`.
     """
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", content.name)
-    for row in await connection.fetch(_OVERTAKEN, content.name, content.id, DESCRIBE):
-        await _discard(connection, row["id"])
-    await connection.fetchval("SELECT 1 FROM catalogue.product WHERE name = $1 AND current FOR UPDATE", content.name)
-    current = await fetch_current(connection, content.name)
+    held = await connection.fetchrow(
+        "SELECT * FROM catalogue.hold_name($1, $2, $3)", content.name, content.id, DESCRIBE
+    )
+    for overtaken in held["overtaken"]:
+        await _discard(connection, overtaken)
+    current = await fetch_current(connection, content.name) if held["is_known"] else None
     if current is not None:
         if current.content_id == content.id:
             if current.state == "described":
@@ -191,6 +183,8 @@ async def describe(
         _lineage(content),
         name_grams(content.name),
     )
+    if outcome == "replaced":
+        await connection.execute("DELETE FROM catalogue.footprint_part WHERE product_id = $1", identity)
     await _enter_footprint(connection, identity, description.footprint)
     await _announce_described(connection, content, identity, priority)
     return Described(identity, outcome)
@@ -279,7 +273,6 @@ async def _discard(connection: asyncpg.Connection, content_id: int, final_base: 
 
 
 async def _enter_footprint(connection: asyncpg.Connection, identity: UUID, footprint: dict[str, Any] | None) -> None:
-    await connection.execute("DELETE FROM catalogue.footprint_part WHERE product_id = $1", identity)
     if footprint is None:
         return
     await connection.execute(
@@ -295,7 +288,7 @@ async def _announce_described(connection: asyncpg.Connection, content: Content, 
         steps.PRODUCT_DESCRIBED,
         key=content.name,
         payload={"product_id": str(identity), "content_id": content.id},
-        priority=priority,
+        priority=steps.onwards(priority),
     )
 
 

@@ -49,10 +49,10 @@ async def _describe(
     """In: {content_id}. Effect: a product in the catalogue. Due next: `product.described`."""
     content_id = int(attempt.payload["content_id"])
     async with pool.acquire() as connection:
-        content = await store.fetch_content(connection, content_id)
-        if content is None:
-            raise Permanent(f"content {content_id} is not in the catalogue", subject=attempt.key)
-        files = await store.files_of(connection, content_id)
+        whole = await store.fetch_whole(connection, content_id)
+    if whole is None:
+        raise Permanent(f"content {content_id} is not in the catalogue", subject=attempt.key)
+    content, files = whole
     if content.discarded_at is not None:
         log.info("describe.obsolete", product=content.name, content=content_id)
         return
@@ -62,7 +62,8 @@ async def _describe(
     recognised = types.recognise(content.name)
     description = await asyncio.to_thread(examine, recognised, storage, content, files)
     timeliness = str(description.attributes.get("timeliness", ""))
-    priority = steps.priority(product_type=recognised.product_type, timeliness=timeliness)
+    urgency = steps.priority(product_type=recognised.product_type, timeliness=timeliness)
+    priority = max(urgency, attempt.priority)
     async with attempt.commit() as connection:
         described = await commands.describe(
             connection, content, recognised, description, timeliness=timeliness, priority=priority

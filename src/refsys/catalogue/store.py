@@ -14,6 +14,22 @@ from refsys.core.products import FileEntry
 _SELECT_PRODUCT = " ".join(("SELECT", ", ".join(PRODUCT_COLUMNS), "FROM catalogue.product"))
 _SELECT_CONTENT = " ".join(("SELECT", ", ".join(CONTENT_COLUMNS), "FROM catalogue.content"))
 
+_FILES = """
+SELECT array_agg(path ORDER BY ordinal) AS file_path, array_agg(size ORDER BY ordinal) AS file_size,
+       array_agg(crc32 ORDER BY ordinal) AS file_crc32, array_agg(md5 ORDER BY ordinal) AS file_md5,
+       array_agg(blake3 ORDER BY ordinal) AS file_blake3, array_agg(is_folder ORDER BY ordinal) AS file_is_folder
+  FROM catalogue.file WHERE content_id = $1
+"""
+_SELECT_WHOLE = " ".join(
+    (
+        "SELECT",
+        ", ".join(CONTENT_COLUMNS),
+        ", files.* FROM catalogue.content, LATERAL (",
+        _FILES,
+        ") files WHERE id = $1",
+    )
+)
+
 
 def product_from(row: Mapping[str, Any]) -> Product:
     """Make a Product of a row with (at least) PRODUCT_COLUMNS."""
@@ -48,11 +64,20 @@ async def fetch_content(connection: asyncpg.Connection, content_id: int) -> Cont
 
 async def files_of(connection: asyncpg.Connection, content_id: int) -> list[FileEntry]:
     """The file table of a content, in its order."""
-    rows = await connection.fetch(
-        "SELECT path, size, crc32, md5, blake3, is_folder FROM catalogue.file WHERE content_id = $1 ORDER BY ordinal",
-        content_id,
-    )
-    return [FileEntry(*row) for row in rows]
+    return _files(await connection.fetchrow(_FILES, content_id))
+
+
+async def fetch_whole(connection: asyncpg.Connection, content_id: int) -> tuple[Content, list[FileEntry]] | None:
+    """One version of a product's bytes with its file table."""
+    row = await connection.fetchrow(_SELECT_WHOLE, content_id)
+    return (Content(**{column: row[column] for column in CONTENT_COLUMNS}), _files(row)) if row else None
+
+
+def _files(row: asyncpg.Record) -> list[FileEntry]:
+    """File entries from the columns of `_FILES`, which are NULL where there are none."""
+    names = ("path", "size", "crc32", "md5", "blake3", "is_folder")
+    columns = [row[f"file_{name}"] or () for name in names]
+    return [FileEntry(*values) for values in zip(*columns, strict=True)]
 
 
 async def used_bases(connection: asyncpg.Connection, bases: list[str]) -> set[str]:

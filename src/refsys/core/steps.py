@@ -29,3 +29,8 @@ def priority(*, product_type: str = "", timeliness: str = "", backlog: bool = Fa
     if backlog:
         return PRIORITY_BACKLOG
     return PRIORITY_NRT if timeliness.upper() in {"NRT", "PT", "NR"} or "NRT" in timeliness.upper() else PRIORITY_NORMAL
+
+
+def onwards(priority: int) -> int:
+    """The priority of what follows a step: what has begun is finished before more is begun."""
+    return min(priority + 1, 99)

@@ -29,7 +29,8 @@ def stages(pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[St
     """The stages that distribution runs."""
     return [
         Stage(name="distribution.package", handle=partial(_package, pool=pool, storage=storage)),
-        Stage(name="distribution.publish", handle=partial(_publish, types=types)),
+        # publications wait for each other anyway (the feed's lock): more of them would only keep hands from other work
+        Stage(name="distribution.publish", handle=partial(_publish, types=types), concurrency=2),
     ]
 
 
@@ -41,10 +42,10 @@ async def _package(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) ->
     started = time.monotonic()
     async with pool.acquire() as connection:
         product = await store.fetch_product(connection, product_id)
-        content = await store.fetch_content(connection, content_id)
-        files = await store.files_of(connection, content_id)
-    if product is None or content is None:
+        whole = await store.fetch_whole(connection, content_id)
+    if product is None or whole is None:
         raise _unknown(attempt)
+    content, files = whole
     if product.content_id != content_id or product.published_at is not None:
         log.info("package.obsolete", product=product.name, content=content_id)
         return
@@ -100,7 +101,7 @@ async def _publish(attempt: Attempt, *, types: TypeRegistry) -> None:
                 steps.PRODUCT_PUBLISHED,
                 key=product.name,
                 payload={"product_id": str(product_id)},
-                priority=attempt.priority,
+                priority=steps.onwards(attempt.priority),
             )
             # last, as it takes the feed's lock
             published = await commands.publish(connection, product_id, content_id)
@@ -157,7 +158,7 @@ async def _announce_packaged(connection: asyncpg.Connection, attempt: Attempt, p
         steps.PRODUCT_PACKAGED,
         key=product.name,
         payload=dict(attempt.payload),
-        priority=attempt.priority,
+        priority=steps.onwards(attempt.priority),
     )
 
 

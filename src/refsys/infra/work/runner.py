@@ -23,6 +23,8 @@ from refsys.infra.work.model import Attempt, AttemptVoid, Stage, describe_error,
 log = structlog.get_logger(__name__)
 
 _POLL_S: Final = 5.0
+#: Seconds that a busy runner lets pass before it takes again, so that one look serves several hands.
+_GATHER_S: Final = 0.003
 #: Seconds between two calls for help of a runner that has no hand free.
 _CALL_S: Final = 0.02
 _RECONNECT_LIMIT_S: Final = 10.0
@@ -135,6 +137,8 @@ class Runner:
         connection.add_termination_listener(lambda _: self._wake.set())
         await carrier.listen(self._wake.set)
         while not self._stop.is_set():
+            if self._settings.concurrency // 2 < len(self._running):
+                await asyncio.sleep(_GATHER_S)
             self._wake.clear()
             timeout_s = _POLL_S
             free = self._settings.concurrency - len(self._running)
