@@ -287,7 +287,11 @@ def test_what_clients_send_is_understood(text, tests):
         ("OData.CSC.Intersects(area='POINT(0 0)')", 27, "expected geography'…'"),
         ("OData.CSC.Intersects(location=Footprint)", 40, "expected area=geography"),
         ("OData.CSC.Intersects(area=geography'SRID=32632;POINT(0 0)')", 37, "expected SRID=4326, found SRID=32632"),
-        ("OData.CSC.Intersects(area=geography'SRID=4326;CIRCLE(0 0)')", 47, "POINT, LINESTRING, MULTILINESTRING, POLYGON, MULTIPOLYGON"),
+        (
+            "OData.CSC.Intersects(area=geography'SRID=4326;CIRCLE(0 0)')",
+            47,
+            "POINT, LINESTRING, MULTILINESTRING, POLYGON, MULTIPOLYGON",
+        ),
         ("OData.CSC.Intersects(area=geography'SRID=4326;POINT(0,0)')", 54, "expected a latitude, found ',0)'"),
         ("OData.CSC.Intersects(area=geography'SRID=4326;POINT(0 0 0)')", 57, "expected ')', found '0)'"),
         ("OData.CSC.Intersects(area=geography'SRID=4326;POINT(0 91)')", 27, "no longitude and latitude"),
