@@ -30,6 +30,7 @@ from refsys.simulation.station import (
     Twice,
 )
 from tests.pipeline import Pipeline, running_pipeline
+from tests.s3_gateway import Gateway
 from tests.waiting import wait_for
 
 Start = Callable[..., AbstractAsyncContextManager[Pipeline]]
@@ -111,6 +112,20 @@ async def test_products_of_a_station_are_published_with_the_bytes_they_had(
     assert len(station.journal.downloads()) == len(products)
 
 
+async def test_products_go_through_s3_as_through_a_folder(
+    station: Station, settings: Settings, pool: asyncpg.Pool, dsn: str, s3_gateway: Gateway, products: list[Path]
+) -> None:
+    for product in products:
+        station.offer(product)
+    storage = s3_gateway.storage("some/prefix")
+    async with running_pipeline(settings, [prip(station)], pool=pool, dsn=dsn, storage=storage) as pipeline:
+        found = await pipeline.published(*(product.name for product in products))
+        for row, product in zip(found, sorted(products), strict=True):
+            assert await files_in(pipeline, row) == files_on_disk(product)
+        await pipeline.idle()
+        assert {info.key.split("/")[0] for info in storage.list("")} == {"Sentinel-1"}
+
+
 async def test_products_of_a_folder_are_published_as_folders_and_as_archives(
     start: Start, copied: list[Path], tmp_path: Path
 ) -> None:
@@ -146,7 +161,7 @@ async def test_links_in_a_folder_lead_nowhere(start: Start, copied: list[Path], 
         for product in copied[:2]:
             error = await pipeline.parked(product.name)
             assert error["type"] == "HostileInput"
-            assert "neither a file nor a folder" in error["message"]
+            assert "is a link" in error["message"]
         await pipeline.published(*(product.name for product in copied[2:]))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import asyncpg
 import structlog
@@ -26,6 +27,9 @@ log = structlog.get_logger(__name__)
 
 #: Where attempts keep what they have brought, until packaging moves it to its published place.
 ATTEMPTS = "attempts"
+
+#: Seconds between two looks at the free space of storage.
+_LOOK_S: Final = 1.0
 
 
 def stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
@@ -52,6 +56,8 @@ class _Fetcher:
     storage: Storage
     types: TypeRegistry
     _source: Source | None = None
+    _short: bool = False
+    _next_look: float = 0.0
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def handle(self, attempt: Attempt) -> None:
@@ -73,7 +79,7 @@ class _Fetcher:
             files = await (await self._opened()).bring(remote, recognised, place)
         except Exception as error:
             await self._take_back(place.base)
-            if isinstance(error, Transient) and await self._is_short():
+            if isinstance(error, Transient) and await self._is_short(at_once=True):
                 await self._put_back(attempt, remote)
                 return
             raise
@@ -128,10 +134,14 @@ class _Fetcher:
         with contextlib.suppress(RefsysError, OSError):
             await asyncio.to_thread(self.storage.delete_prefix, f"{base}/")
 
-    async def _is_short(self) -> bool:
-        """Whether storage is so full that the inboxes queue nothing more."""
-        free = await free_share(self.storage)
-        return free is not None and free < self.settings.fetch.pause_below_free
+    async def _is_short(self, *, at_once: bool = False) -> bool:
+        """Whether storage is so full that the inboxes queue nothing more; looked at once a second, or `at_once`."""
+        now = asyncio.get_running_loop().time()
+        if at_once or now >= self._next_look:
+            free = await free_share(self.storage)
+            self._short = free is not None and free < self.settings.fetch.pause_below_free
+            self._next_look = now + _LOOK_S
+        return self._short
 
     async def _put_back(self, attempt: Attempt, remote: Remote) -> None:
         """Let the offer wait in its inbox, which queues it again as there is room: a full disk is nobody's failure."""

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 _POLL_S: Final = 5.0
 #: Seconds that a busy runner lets pass before it takes again, so that one look serves several hands.
-_GATHER_S: Final = 0.003
+_GATHER_S: Final = 0.005
 #: Seconds between two calls for help of a runner that has no hand free.
 _CALL_S: Final = 0.02
 _RECONNECT_LIMIT_S: Final = 10.0

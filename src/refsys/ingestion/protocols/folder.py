@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from refsys.core.errors import HostileInput, Transient
+from refsys.core.errors import Transient
 from refsys.core.products import FileEntry
 from refsys.infra.settings import InboxSettings
-from refsys.infra.storage import Batch
-from refsys.ingestion.archives import store_file
+from refsys.ingestion.archives import store_folder
 from refsys.ingestion.delivery import place_delivery
 from refsys.ingestion.model import Offer, Place, Remote
 from refsys.missions import Recognised
@@ -82,37 +81,25 @@ class FolderSource:
         path = self._folder / offer.remote_id
         if path.is_dir():
             with place.storage.batch() as batch:
-                entries = tuple(_copy(self._folder, offer, recognised, place, batch))
+                # the entry itself may be a link, as an operator's; links inside it are not followed
+                entries = store_folder(
+                    path.resolve(),
+                    product=recognised.name,
+                    base=place.base,
+                    batch=batch,
+                    limits=place.limits,
+                    check=place.check,
+                )
                 self._check(offer)
-            return entries
+            return tuple(entries)
         with path.open("rb") as file:
-            entries = place_delivery(file, offer.name, recognised, place)
+            delivered = place_delivery(file, offer.name, recognised, place)
         self._check(offer)
-        return entries
+        return delivered
 
     def _check(self, offer: Offer) -> None:
         if _version(list(_members(self._folder, offer.remote_id))) != offer.version:
             raise _changed(offer, self._folder)
-
-
-def _copy(folder: Path, offer: Offer, recognised: Recognised, place: Place, batch: Batch) -> Iterator[FileEntry]:
-    for member in _members(folder, offer.remote_id):
-        place.check()
-        inside = member.path.partition("/")[2]
-        target = f"{recognised.name}/{inside}" if inside else recognised.name
-        if member.kind == "other":
-            raise HostileInput(
-                f"holds {inside!a}, which is neither a file nor a folder",
-                subject=offer.name,
-                advice=f"replace it by a file in {folder}, then restart this step",
-            )
-        if member.kind == "folder":
-            yield FileEntry(target, 0, is_folder=True)
-            continue
-        # O_NOFOLLOW: what was a file a moment ago may be a link now
-        descriptor = os.open(folder / member.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            yield store_file(file, path=target, base=place.base, batch=batch, limits=place.limits, check=place.check)
 
 
 def _look_at(folder: Path, name: str) -> Offer | None:
