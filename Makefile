@@ -22,8 +22,8 @@ demo: $(READY)  ## run the main job: products go from a simulated station to a u
 	$(BIN)/refsys demo $(DEMO)
 
 check: $(READY)  ## format, lint, types, floors and unit tests
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks docs/generate.py
+	$(BIN)/ruff check src tests benchmarks docs/generate.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/unit
