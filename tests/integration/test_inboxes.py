@@ -6,13 +6,16 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from aiohttp import web
 from pydantic import SecretStr
 
+from refsys.core.times import format_instant, parse_instant
 from refsys.infra.settings import AuthSettings, InboxSettings, Settings
 from refsys.infra.storage import Storage
 from refsys.ingestion.store import inbox_states
@@ -31,6 +34,7 @@ from refsys.simulation.station import (
 )
 from tests.pipeline import Pipeline, running_pipeline
 from tests.s3_gateway import Gateway
+from tests.stranger import stranger
 from tests.waiting import wait_for
 
 Start = Callable[..., AbstractAsyncContextManager[Pipeline]]
@@ -191,14 +195,54 @@ async def test_pages_are_followed(next_links: bool, products: list[Path], start:
 async def test_a_late_publication_with_an_older_date_is_found(
     station: Station, start: Start, products: list[Path]
 ) -> None:
-    from datetime import UTC, datetime, timedelta
-
     now = datetime.now(UTC)
     station.offer(products[0], published_at=now)
     async with start(prip(station)) as pipeline:
         await pipeline.published(products[0].name)
         station.offer(products[1], published_at=now - timedelta(minutes=30))
         await pipeline.published(products[1].name)
+
+
+async def test_a_product_dated_into_the_future_is_taken_and_hides_no_other(
+    station: Station, start: Start, products: list[Path]
+) -> None:
+    station.offer(products[0], published_at=datetime(2999, 1, 1, tzinfo=UTC))
+    async with start(prip(station)) as pipeline:
+        await pipeline.published(products[0].name)
+        station.offer(products[1])
+        await pipeline.published(products[1].name)
+
+
+async def test_a_look_that_breaks_off_hides_nothing_of_a_station_that_sorts_otherwise(
+    start: Start, pool: asyncpg.Pool
+) -> None:
+    published = [datetime.now(UTC) - timedelta(days=days) for days in range(4)]  # newest first, whatever is asked
+    limit = 2
+
+    def page(request: web.Request) -> web.Response:
+        skip = int(request.query.get("$skip", 0))
+        if skip >= limit:
+            return web.Response(status=500)
+        since = parse_instant(request.query["$filter"].removeprefix("PublicationDate ge "))
+        shown = [
+            {"Id": str(number), "Name": f"unheard-of-{number}.zip", "PublicationDate": format_instant(date)}
+            for number, date in enumerate(published)
+            if date >= since
+        ]
+        return web.json_response({"value": shown[skip : skip + 1]})
+
+    async with stranger() as other:
+        other.answers["/odata/v1/Products"] = page
+        inbox = InboxSettings(id="station", type="prip", url=f"{other.url}/odata/v1", poll_s=0.1, overlap_s=60)
+        async with start(inbox) as pipeline:
+            await problem_of(pool)
+            assert len(await pipeline.offers()) == 2
+            limit = 10
+            await wait_for(lambda: _are_known(pipeline, 4))
+
+
+async def _are_known(pipeline: Pipeline, count: int) -> bool:
+    return len(await pipeline.offers()) == count
 
 
 async def test_what_the_patterns_leave_alone_is_remembered_with_the_reason(
@@ -499,8 +543,6 @@ async def test_fetching_pauses_while_storage_is_nearly_full(
 
 
 async def test_abandoned_attempts_are_swept_and_used_ones_stay(pool: asyncpg.Pool, storage: Storage) -> None:
-    from datetime import UTC, datetime, timedelta
-
     from refsys.catalogue import commands
     from refsys.core.products import Arrival, FileEntry
     from refsys.ingestion.inbox import sweep_attempts

@@ -41,6 +41,8 @@ _DISPATCH_S: Final = 0.25
 _PATIENCE_S: Final = 600.0
 #: Offers published longer ago than this are backlog: live ones go first.
 _BACKLOG: Final = timedelta(days=2)
+#: How far a station's clock may be ahead of ours.
+_AHEAD: Final = timedelta(days=1)
 _SWEEP_S: Final = 3600.0
 _ABANDONED: Final = timedelta(days=1)
 
@@ -84,25 +86,28 @@ class _Inbox:
             fresh = await self._remember(source)
         except (RefsysError, *DATABASE_ERRORS) as error:
             return await self._failed(error)
+        except Exception as error:  # a defect of ours must not end the other inboxes
+            log.exception("inbox.defect", inbox=self._inbox.id)
+            return await self._failed(error)
         if fresh:
             log.info("inbox.found", inbox=self._inbox.id, new=fresh)
         return self._inbox.poll_s
 
     async def _remember(self, source: Source) -> int:
-        """Enter what is offered, piece by piece, each with its cursor in one transaction."""
+        """Enter what is offered, piece by piece; the cursor moves in the same transaction, as far as is safe."""
         async with self._pool.acquire() as connection:
             cursor = await store.open_inbox(connection, self._inbox.id)
-        fresh, newest = 0, cursor
+        fresh, progress = 0, _Progress(cursor, datetime.now(UTC) + _AHEAD)
         async for offers in source.look(cursor):
             rated = [self._rate(offer, cursor) for offer in offers]
-            dates = [offer.published_at for offer in offers if offer.published_at is not None]
-            newest = max([date for date in (newest, *dates) if date is not None], default=None)
+            for offer in progress.take(offers):
+                log.warning("inbox.from_the_future", inbox=self._inbox.id, offer=offer.name, at=offer.published_at)
             async with self._pool.acquire() as connection, connection.transaction():
                 fresh += await store.enter(connection, self._inbox.id, rated)
-                await store.look_succeeded(connection, self._inbox.id, newest)
+                await store.look_succeeded(connection, self._inbox.id, progress.safe)
             await self._dispatch()
         async with self._pool.acquire() as connection:
-            await store.look_succeeded(connection, self._inbox.id, newest)
+            await store.look_succeeded(connection, self._inbox.id, progress.newest)
         return fresh
 
     async def _failed(self, error: BaseException) -> float:
@@ -173,6 +178,39 @@ class _Inbox:
         """Whether neither our own stage nor those that follow it have enough to do."""
         caps = {FETCH + self._inbox.id: CAP // 2, **DOWNSTREAM}
         return all([await has_room(connection, stage, cap) for stage, cap in caps.items()])
+
+
+class _Progress:
+    """How far a look has come in the station's clock.
+
+    `safe` is where the next look may begin if this one fails: with pages in order it follows them, one page behind,
+    since only the next one shows the order; where a station sorts otherwise, older offers may still come, and it
+    stays. Dates beyond `limit` move nothing: one product dated
+    into the future would hide all that are published until then.
+    """
+
+    def __init__(self, cursor: datetime | None, limit: datetime) -> None:
+        self.newest = self.safe = cursor
+        self._limit = limit
+        self._last: datetime | None = None
+        self._in_order = True
+
+    def take(self, offers: Sequence[Offer]) -> list[Offer]:
+        """Note a page; returns the offers whose dates are beyond the limit."""
+        beyond, before = [], self.newest
+        for offer in offers:
+            date = offer.published_at
+            if date is None:
+                continue
+            if date > self._limit:
+                beyond.append(offer)
+                continue
+            self._in_order = self._in_order and (self._last is None or date >= self._last)
+            self._last = date
+            self.newest = date if self.newest is None else max(self.newest, date)
+        if self._in_order:
+            self.safe = before
+        return beyond
 
 
 class _Room:
