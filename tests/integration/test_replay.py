@@ -66,7 +66,8 @@ async def test_replayed_steps_run_and_a_second_replay_makes_them_again(refsys, p
     async with running(pool, dsn, works):
         for times in (1, 2):
             await refsys("--stage", STAGE, "--since", "1d")
-            await wait_for(lambda times=times: len(works.done) == 3 * times, message=f"all ran {times} times")
+            # sooner than the five seconds after which a worker looks by itself: it was told
+            await wait_for(lambda times=times: len(works.done) == 3 * times, 4.0, f"all ran {times} times")
     assert {(key, payload["content_id"]) for _, key, payload in works.done} == {(MSI, 2), (GRD, 3), (OLCI, 4)}
 
 

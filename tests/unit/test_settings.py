@@ -83,6 +83,7 @@ def test_everything_wrong_is_said_at_once_with_its_source(config: Path) -> None:
     [
         ("a = \n", "refsys.toml: is not TOML"),
         ('storage_url = "ftp://x"\n', "storage_url: is s3://"),
+        ('[s3]\nendpoint = "http://h:8333"\n', "s3: endpoint begins with http://; set allow_http = true"),
         ('database_url = "mysql://x"\n', "database_url: begins with postgresql://"),
         (INBOX + INBOX, "two inboxes have the id a"),
         (INBOX + 'match = "("\n', r"inbox\[0\].match: is not a regular expression"),

@@ -35,6 +35,12 @@ class S3Settings(Section):
     allow_http: bool = Field(False, description="accept an endpoint without TLS")
 
     @model_validator(mode="after")
+    def _is_tls_unless_allowed(self) -> Self:
+        if self.endpoint.startswith("http://") and not self.allow_http:
+            raise ValueError("endpoint begins with http://; set allow_http = true to accept that")
+        return self
+
+    @model_validator(mode="after")
     def _key_is_whole(self) -> Self:
         if bool(self.access_key_id) != bool(self.secret_access_key.get_secret_value()):
             raise ValueError("access_key_id and secret_access_key come together or not at all")

@@ -149,7 +149,10 @@ END $$;
 
 -- Make the steps of one stage that these events would have made, each at most with this priority. A step that is due
 -- already is left alone: its input is the newer one. Returns how many were made.
-CREATE FUNCTION work.replay(to_stage text, events bigint[], most_priority int) RETURNS int LANGUAGE sql AS $$
+CREATE FUNCTION work.replay(to_stage text, events bigint[], most_priority int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    steps int;
+BEGIN
     WITH made AS (
         INSERT INTO work.step AS s (stage, key, payload, priority, version)
         SELECT to_stage, e.key, e.payload, least(e.priority, most_priority), e.version
@@ -162,5 +165,9 @@ CREATE FUNCTION work.replay(to_stage text, events bigint[], most_priority int) R
           FROM made m ORDER BY m.id
         RETURNING 1
     )
-    SELECT count(*)::int FROM carried
-$$;
+    SELECT count(*) INTO steps FROM carried;
+    IF steps > 0 THEN
+        PERFORM work.wake(to_stage);
+    END IF;
+    RETURN steps;
+END $$;
