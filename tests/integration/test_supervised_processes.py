@@ -61,7 +61,7 @@ def test_pauses_between_starts_double_up_to_half_a_minute() -> None:
 
 
 async def test_a_program_says_when_it_is_ready_and_ends_when_asked(tmp_path: Path) -> None:
-    script = "import os, sys, time; os.write(int(sys.argv[1]), b'ready'); time.sleep(600)"
+    script = "import os, sys, signal; os.write(int(sys.argv[1]), b'ready'); signal.pause()"
     async with supervised(tmp_path, script, READY) as process:
         await asyncio.wait_for(process.ready.wait(), 30)
         assert process.record.state == "running"
@@ -73,8 +73,8 @@ async def test_a_program_says_when_it_is_ready_and_ends_when_asked(tmp_path: Pat
 
 
 async def test_what_a_program_started_ends_with_it(tmp_path: Path) -> None:
-    child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)\n"
-    child += "time.sleep(600)"
+    child = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)\n"
+    child += "while True: signal.pause()"
     script = "import subprocess, sys; subprocess.run(sys.argv[1:])"
     async with supervised(tmp_path, script, *PYTHON, child) as process:
         await wait_for(lambda: process.log_file.exists() and "deaf" in process.log_file.read_text())

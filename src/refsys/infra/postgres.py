@@ -66,14 +66,10 @@ async def prepare_connection(connection: asyncpg.Connection) -> None:
     await connection.set_type_codec("json", schema="pg_catalog", encoder=_encode, decoder=orjson.loads)
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection that keeps no state of a session beyond a transaction: nothing is to be reset when it is given back.
-
-    asyncpg would ask the server for it each time, at the price of a short query.
-    """
-
-    def get_reset_query(self) -> str:
-        return ""
+async def _give_back(connection: asyncpg.Connection) -> None:
+    """Reset only where it is needed: sessions keep nothing beyond a transaction, and asking costs a query each time."""
+    if connection.is_in_transaction():
+        await connection.reset()
 
 
 async def create_pool(dsn: str, *, max_size: int = 10, application: str = "refsys") -> asyncpg.Pool:
@@ -84,7 +80,7 @@ async def create_pool(dsn: str, *, max_size: int = 10, application: str = "refsy
             min_size=1,
             max_size=max_size,
             init=prepare_connection,
-            connection_class=_Connection,
+            reset=_give_back,
             server_settings={"timezone": "UTC", "application_name": application},
         )
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-import random
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Final, cast
 
 import aiohttp
@@ -17,6 +16,7 @@ from blake3 import blake3
 
 from refsys.core.errors import HostileInput, InvalidProduct, Transient
 from refsys.infra.http import CONNECTION_ERRORS, StationClient
+from refsys.infra.jitter import jittered
 from refsys.ingestion.model import Offer
 
 log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ _ALGORITHMS: Final[Mapping[str, Callable[[], Any]]] = {
 
 
 class Download:
-    """Use as an asynchronous context manager: what was downloaded is gone at its end.
+    """One download, to be run once.
 
     `scratch` may be emptied at any time; `limit_bytes` is the largest file accepted.
     """
@@ -60,24 +60,23 @@ class Download:
         self._file: BinaryIO
         self._digests: dict[str, Any] = {}
 
-    async def __aenter__(self) -> Download:
-        if (self._offer.size_bytes or self._limit) > _IN_MEMORY:
-            await asyncio.to_thread(self._scratch.mkdir, parents=True, exist_ok=True)
-        self._file = cast(BinaryIO, tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self._scratch)))  # noqa: SIM115
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
-    async def run(self, check: Callable[[], None]) -> BinaryIO:
-        """Download and verify; returns the file, at its beginning.
+    @contextlib.asynccontextmanager
+    async def run(self, check: Callable[[], None]) -> AsyncIterator[BinaryIO]:
+        """Download and verify; gives the file, at its beginning, for the time of the block.
 
         Raises InvalidProduct where size or checksum are not those announced (a checksum is tried twice), HostileInput
         where it is larger than announced or allowed, Gone where the station has it no more, Transient where the
         connection does not hold.
         """
+        if (self._offer.size_bytes or self._limit) > _IN_MEMORY:
+            await asyncio.to_thread(self._scratch.mkdir, parents=True, exist_ok=True)
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self._scratch)) as spooled:
+            self._file = cast(BinaryIO, spooled)
+            await self._verified(check)
+            self._file.seek(0)
+            yield self._file
+
+    async def _verified(self, check: Callable[[], None]) -> None:
         await self._whole(check)
         wrong = self._wrong_checksum()
         if wrong:
@@ -94,8 +93,6 @@ class Download:
                     advice="the same bytes came twice: ask the station to correct its announcement or its file, "
                     "then restart this step",
                 )
-        self._file.seek(0)
-        return self._file
 
     async def _whole(self, check: Callable[[], None]) -> None:
         """Ask until the body has ended; each cut is resumed where it happened."""
@@ -117,7 +114,7 @@ class Download:
                     advice=f"it is fetched again from {self._client.station}",
                 )
             check()
-            await asyncio.sleep(_PAUSE_S * random.uniform(0.5, 1.0) * 2**barren)  # noqa: S311
+            await asyncio.sleep(jittered(_PAUSE_S * 2**barren))
         announced = self._offer.size_bytes
         if announced is not None and self._received != announced:
             raise InvalidProduct(

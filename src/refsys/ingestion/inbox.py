@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from refsys.core import steps
 from refsys.core.errors import HostileInput, RefsysError, Transient
 from refsys.core.products import canonical_name, check_name
 from refsys.core.times import parse_instant
+from refsys.infra.jitter import jittered
 from refsys.infra.postgres import DATABASE_ERRORS
 from refsys.infra.settings import FetchSettings, InboxSettings, Settings
 from refsys.infra.storage import Storage
@@ -119,7 +119,7 @@ class _Inbox:
                 failures = await store.look_failed(connection, self._inbox.id, problem[:2000])
         asked = error.retry_after_s if isinstance(error, Transient) and error.retry_after_s else 0.0
         patience = min(self._inbox.poll_s * 2.0 ** min(failures, 20), max(_PATIENCE_S, self._inbox.poll_s))
-        pause_s = max(patience * random.uniform(0.5, 1.0), asked)  # noqa: S311
+        pause_s = max(jittered(patience), asked)
         log.warning("inbox.failed", inbox=self._inbox.id, problem=problem, failures=failures, pause_s=round(pause_s, 1))
         return pause_s
 

@@ -16,6 +16,7 @@ import orjson
 import psutil
 
 from refsys.core.errors import ConfigurationError
+from refsys.core.hosts import host_in_url
 
 _RANGE: Final = range(20_000, 30_000)
 _TRIES: Final = 200
@@ -68,8 +69,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 def url_of(host: str, port: int) -> str:
     """The URL at which this machine reaches the socket."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host)  # noqa: S104
-    return f"http://{reachable or (f'[{host}]' if ':' in host else host)}:{port}"
+    return f"http://{host_in_url(host)}:{port}"
 
 
 def _kept(record: Path) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,6 +11,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from refsys.infra.jitter import jittered
 from refsys.infra.settings import WorkSettings
 from refsys.infra.work import store
 from refsys.infra.work.model import Attempt, describe_error, pause_before
@@ -63,7 +63,7 @@ class Keeper:
             await self._renew(connection)
             await self._take_over(connection)
             await self._put_in_order(connection)
-            planned = loop.time() + self._interval_s * random.uniform(0.7, 1.0)  # noqa: S311
+            planned = loop.time() + jittered(self._interval_s, 0.7, 1.0)
             await asyncio.sleep(max(planned - loop.time(), 0.0))
 
     async def _renew(self, connection: asyncpg.Connection) -> None:
@@ -142,7 +142,7 @@ class Keeper:
     async def _put_in_order(self, connection: asyncpg.Connection) -> None:
         now = asyncio.get_running_loop().time()
         if now >= self._next_order:
-            self._next_order = now + _ORDER_S * random.uniform(0.8, 1.2)  # noqa: S311
+            self._next_order = now + jittered(_ORDER_S, 0.8, 1.2)
             async with connection.transaction():
                 if await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _ONE_AT_A_TIME):
                     found = await store.reconcile(connection)
@@ -154,7 +154,7 @@ class Keeper:
                             rebased=found.rebased,
                         )
         if now >= self._next_forget:
-            self._next_forget = now + _FORGET_S * random.uniform(0.8, 1.2)  # noqa: S311
+            self._next_forget = now + jittered(_FORGET_S, 0.8, 1.2)
             gone = await store.forget(connection, keep=timedelta(days=self._settings.keep_days))
             if gone:
                 log.debug("work.forgotten", rows=gone)

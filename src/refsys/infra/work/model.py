@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ import asyncpg
 
 from refsys.core.errors import Permanent, RefsysError, Transient
 from refsys.core.times import format_instant
+from refsys.infra.jitter import jittered
 from refsys.infra.work import store
 
 #: Longest pause that a peer may ask for (Retry-After), in seconds.
@@ -155,7 +155,7 @@ def judge(error: BaseException) -> Verdict:
 def pause_before(number: int, *, first_s: float, limit_s: float, retry_after_s: float = 0.0) -> timedelta:
     """Pause after the failed attempt `number` (1…): doubling, between half and all of it, and never less than asked."""
     full = min(first_s * 2.0 ** min(number - 1, 60), limit_s)
-    return timedelta(seconds=max(full * random.uniform(0.5, 1.0), retry_after_s))  # noqa: S311
+    return timedelta(seconds=max(jittered(full), retry_after_s))
 
 
 def describe_error(error: BaseException, *, worker: str, number: int, lasting: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
@@ -13,6 +12,7 @@ import asyncpg
 import structlog
 
 from refsys.core.errors import ConfigurationError
+from refsys.infra.jitter import jittered
 from refsys.infra.postgres import DATABASE_ERRORS, prepare_connection
 from refsys.infra.settings import WorkSettings
 from refsys.infra.work import store
@@ -120,7 +120,7 @@ class Runner:
                 await work(connection)
             except DATABASE_ERRORS as error:
                 log.warning("work.database_lost", error=f"{type(error).__name__}: {error}", pause_s=round(pause_s, 2))
-                await _wait(self._stop, pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+                await _wait(self._stop, jittered(pause_s))
                 pause_s = min(pause_s * 2, _RECONNECT_LIMIT_S)
             finally:
                 if connection is not None:

@@ -77,8 +77,8 @@ class PripSource:
         offer = remote.offer
         scratch = self._settings.state_dir / "scratch"
         url = f"{self._root}/Products({quote(offer.remote_id, safe='-')})/$value"
-        async with Download(self._client, url, offer, scratch, place.limits.max_bytes) as download:
-            file = await download.run(place.check)
+        download = Download(self._client, url, offer, scratch, place.limits.max_bytes)
+        async with download.run(place.check) as file:
             return await asyncio.to_thread(place_delivery, file, offer.name, recognised, place)
 
     async def close(self) -> None:

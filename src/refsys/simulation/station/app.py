@@ -18,7 +18,7 @@ from refsys.simulation.station.filters import FilterError
 from refsys.simulation.station.journal import Journal, Request
 from refsys.simulation.station.query import QueryError
 
-TOKEN_PATH: Final = "/oauth2/token"  # noqa: S105
+GRANTS: Final = "/oauth2/token"
 _REDIRECTED: Final = "/redirected"
 _FORM_LIMIT: Final = 2**16
 _PAGE: Final = (
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 #: A group in a pattern is a product's id.
 _PATHS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
-    ("token", re.compile(TOKEN_PATH)),
+    ("token", re.compile(GRANTS)),
     ("listing", re.compile(f"{ROOT}/Products")),
     ("entity", re.compile(rf"{ROOT}/Products\(([^/()]*)\)")),
     ("download", re.compile(rf"{ROOT}/Products\(([^/()]*)\)/\$value")),

@@ -16,8 +16,9 @@ import uvicorn
 import uvloop
 
 from refsys.core.errors import ConfigurationError
+from refsys.core.hosts import host_in_url
 from refsys.simulation.station.answers import ROOT, Desk
-from refsys.simulation.station.app import TOKEN_PATH, StationApp
+from refsys.simulation.station.app import GRANTS, StationApp
 from refsys.simulation.station.auth import Auth, Gate
 from refsys.simulation.station.faults import Faults
 from refsys.simulation.station.folder import FolderWatch, announced_name
@@ -89,8 +90,7 @@ class Station:
         """scheme://host:port"""
         if not self._port:
             raise ConfigurationError("the station has no address before it was started")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self._host, self._host)  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+        return f"http://{host_in_url(self._host)}:{self._port}"
 
     @property
     def url(self) -> str:
@@ -99,7 +99,7 @@ class Station:
 
     @property
     def token_url(self) -> str:
-        return self.base_url + TOKEN_PATH
+        return self.base_url + GRANTS
 
     def offer(
         self,
