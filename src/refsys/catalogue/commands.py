@@ -25,8 +25,8 @@ DISCARD = "catalogue.discard"
 _ARRIVE = """
 WITH content AS (
     INSERT INTO catalogue.content (name, base, source, mission, on_change, completeness, available_at, t0_raw,
-                                   origin_size, origin_checksums, size, digest, found_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                                   origin_size, origin_checksums, size, digest, found_at, inputs)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $22)
     RETURNING id
 ), file AS (
     INSERT INTO catalogue.file (content_id, ordinal, path, is_folder, size, crc32, md5, blake3)
@@ -55,6 +55,12 @@ ON CONFLICT (id) DO UPDATE SET
     attributes = excluded.attributes, problems = excluded.problems, lineage = excluded.lineage,
     described_at = clock_timestamp(), packaged_at = NULL, package_layout = NULL, package_name = NULL,
     package_size = NULL, package_md5 = NULL, package_blake3 = NULL
+"""
+
+_SET_INPUTS = """
+WITH gone AS (DELETE FROM catalogue.input WHERE product_id = $1 AND input_id <> ALL ($2::uuid[]))
+INSERT INTO catalogue.input (product_id, input_id) SELECT $1, input_id FROM unnest($2::uuid[]) AS input_id
+ON CONFLICT DO NOTHING
 """
 
 _SET_PACKAGED = """
@@ -111,6 +117,7 @@ async def arrive(connection: asyncpg.Connection, arrival: Arrival, *, priority: 
         [entry.blake3 for entry in files],
         steps.PRODUCT_ARRIVED,
         steps.onwards(priority),
+        list(arrival.inputs),
     )
     return content_id
 
@@ -186,6 +193,8 @@ async def describe(
     if outcome == "replaced":
         await connection.execute("DELETE FROM catalogue.footprint_part WHERE product_id = $1", identity)
     await _enter_footprint(connection, identity, description.footprint)
+    if content.inputs or outcome == "replaced":
+        await connection.execute(_SET_INPUTS, identity, content.inputs)
     await _announce_described(connection, content, identity, priority)
     return Described(identity, outcome)
 

@@ -33,6 +33,7 @@ class Content:
     found_at: datetime | None
     stored_at: datetime
     discarded_at: datetime | None
+    inputs: list[UUID]
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,8 @@ class Arrival:
     """A product whose bytes lie verified in storage and wait to be described.
 
     `base` is the prefix under which `files[].path` lie. `available_at` is the publication date in the source's
-    own clock; `origin_*` is what the source announced (of the archive it delivered, not of our package).
+    own clock; `origin_*` is what the source announced (of the archive it delivered, not of our package). `inputs` are
+    the products that it was made from, each once.
     """
 
     name: str
@@ -101,3 +102,4 @@ class Arrival:
     origin_checksums: dict[str, str] = field(default_factory=dict)
     found_at: datetime | None = None
     mission: str | None = None
+    inputs: tuple[uuid.UUID, ...] = ()

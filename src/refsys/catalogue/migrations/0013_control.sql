@@ -1,0 +1,119 @@
+-- The operator's control: rules in force, lineage, changes of what is published, and an audit trail of it all.
+
+-- A rule says something of the products that it applies to, until it is lifted. A column that is NULL applies to all.
+--   ban         no selection takes this product as an input
+--   pin         selections take this product wherever it is a candidate
+--   activate    selections take this product for sensing times from `sensing_from` on only
+--   visibility  who sees the products, whatever their type says; the newest rule counts
+--   hold        the products are not published
+CREATE TABLE catalogue.rule (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind          text NOT NULL CHECK (kind IN ('ban', 'pin', 'activate', 'visibility', 'hold')),
+    name          text,
+    collection    text,
+    product_type  text,
+    platform      text,
+    sensing_from  timestamptz,
+    sensing_until timestamptz,
+    visibility    text CHECK (visibility IN ('internal', 'role', 'public')),
+    reason        text NOT NULL CHECK (reason <> ''),
+    author        text NOT NULL CHECK (author <> ''),
+    made_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    lifted_at     timestamptz,
+    lifted_by     text,
+    lift_reason   text,
+    CHECK ((kind = 'visibility') = (visibility IS NOT NULL)),
+    CHECK (kind NOT IN ('ban', 'pin', 'activate') OR name IS NOT NULL),
+    CHECK (kind <> 'activate' OR sensing_from IS NOT NULL),
+    CHECK (num_nonnulls(name, collection, product_type, platform, sensing_from, sensing_until) > 0),
+    CHECK (sensing_from < sensing_until),
+    CHECK (num_nonnulls(lifted_at, lifted_by, lift_reason) IN (0, 3))
+);
+CREATE INDEX rule_in_force ON catalogue.rule (kind, name) WHERE lifted_at IS NULL;
+
+-- Whether a rule applies to a product. The planner puts it in line.
+CREATE FUNCTION catalogue.applies(r catalogue.rule, p catalogue.product) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT (r.name IS NULL OR r.name = p.name)
+       AND (r.collection IS NULL OR r.collection = p.collection)
+       AND (r.product_type IS NULL OR r.product_type = p.product_type)
+       AND (r.platform IS NULL OR r.platform = p.platform)
+       AND (r.sensing_from IS NULL OR p.sensing_start >= r.sensing_from)
+       AND (r.sensing_until IS NULL OR p.sensing_start < r.sensing_until)
+$$;
+
+-- Who did what to which products, and why. Never changed, never deleted.
+CREATE TABLE catalogue.audit (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    author   text NOT NULL CHECK (author <> ''),
+    action   text NOT NULL CHECK (action <> ''),
+    reason   text NOT NULL CHECK (reason <> ''),
+    details  jsonb NOT NULL DEFAULT '{}',
+    rule_id  bigint REFERENCES catalogue.rule
+);
+CREATE TABLE catalogue.audited (
+    audit_id bigint NOT NULL REFERENCES catalogue.audit,
+    name     text NOT NULL,
+    PRIMARY KEY (audit_id, name)
+);
+CREATE INDEX audited_name ON catalogue.audited (name);
+
+-- Lineage: from which products a product was made. Both are revisions.
+CREATE TABLE catalogue.input (
+    product_id uuid NOT NULL REFERENCES catalogue.product ON DELETE CASCADE,
+    input_id   uuid NOT NULL,
+    PRIMARY KEY (product_id, input_id)
+);
+CREATE INDEX input_of ON catalogue.input (input_id);
+ALTER TABLE catalogue.content ADD COLUMN inputs uuid[] NOT NULL DEFAULT '{}';
+
+-- How far readers of the change feed have come.
+CREATE TABLE catalogue.cursor (
+    name     text PRIMARY KEY CHECK (name <> ''),
+    position bigint NOT NULL DEFAULT 0 CHECK (position >= 0),
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Change published products and tell it to the feed: `modified` (only its date changes here), `withdrawn` and
+-- `superseded` (users see them among the deleted ones, with the cause), `created` (what was withdrawn comes back, as
+-- if published now). Products that are not in the state for it are left alone; returns the changed ones.
+-- Takes the feed's lock, hence it is called at the end of its transaction (architecture 5).
+CREATE FUNCTION catalogue.announce(ids uuid[], what text, why text)
+RETURNS TABLE (product_id uuid, feed_position bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    last_position bigint;
+    instant timestamptz;
+BEGIN
+    IF what NOT IN ('modified', 'withdrawn', 'superseded', 'created') THEN
+        RAISE EXCEPTION 'products cannot be announced as %', what;
+    END IF;
+    PERFORM pg_advisory_xact_lock(7310298240581);
+    -- a new snapshot: what others published before we got the lock is visible to the statements below
+    SELECT coalesce(max(c.position), 0), greatest(clock_timestamp(), max(c.at) + interval '1 microsecond')
+      INTO last_position, instant
+      FROM (SELECT position, at FROM catalogue.change ORDER BY position DESC LIMIT 1) c;
+    RETURN QUERY
+    WITH wanted AS (
+        SELECT p.id, row_number() OVER (ORDER BY p.name, p.revision) AS n
+          FROM catalogue.product p
+         WHERE p.id = ANY (ids) AND p.state = CASE what WHEN 'created' THEN 'withdrawn' ELSE 'published' END
+           -- what was withdrawn comes back only where no later revision is published
+           AND (what <> 'created' OR p.current)
+    ), changed AS (
+        UPDATE catalogue.product p
+           SET state = CASE what WHEN 'modified' THEN p.state WHEN 'created' THEN 'published' ELSE what END,
+               modified_at = instant + (n - 1) * interval '1 microsecond',
+               published_at = CASE what WHEN 'created' THEN instant + (n - 1) * interval '1 microsecond'
+                                        ELSE p.published_at END,
+               feed_position = CASE what WHEN 'created' THEN last_position + n ELSE p.feed_position END,
+               deleted_at = CASE WHEN what IN ('withdrawn', 'superseded')
+                                 THEN instant + (n - 1) * interval '1 microsecond' END,
+               deletion_cause = CASE WHEN what IN ('withdrawn', 'superseded') THEN why END
+          FROM wanted WHERE p.id = wanted.id
+        RETURNING p.id, last_position + n AS position, p.modified_at AS at
+    ), told AS (
+        INSERT INTO catalogue.change (position, at, kind, product_id, cause)
+        SELECT position, at, what, id, why FROM changed
+    )
+    SELECT id, position FROM changed ORDER BY position;
+END $$;
