@@ -61,13 +61,26 @@ _AMONG_OVERLAPPING: Final = """p.id IN (
       JOIN catalogue.footprint_part f ON f.part && area)"""
 
 
+#: Whether a rule `r` applies to a product `p`.
+APPLIES: Final = "catalogue.applies(r, p.name, p.collection, p.product_type, p.platform, p.sensing_start)"
+
+# The newest visibility rule in force that applies, else what its type says. Whether there is any rule is asked once.
+_IS_PUBLIC: Final = f"""CASE
+    WHEN (SELECT NOT EXISTS (SELECT FROM catalogue.rule WHERE kind = 'visibility' AND lifted_at IS NULL))
+    THEN p.visibility
+    ELSE coalesce((SELECT r.visibility FROM catalogue.rule r
+                    WHERE r.kind = 'visibility' AND r.lifted_at IS NULL AND {APPLIES}
+                    ORDER BY r.id DESC LIMIT 1), p.visibility)
+    END = 'public'"""
+
+
 class Scope(Enum):
     """Whose eyes look: the predicate that is added to every search."""
 
     #: What users may see (`visibility` will widen with their roles).
-    PUBLIC = "p.state = 'published' AND p.visibility = 'public'"
+    PUBLIC = f"p.state = 'published' AND {_IS_PUBLIC}"
     #: What users could see and was taken away.
-    DELETED = "p.deleted_at IS NOT NULL AND p.visibility = 'public'"
+    DELETED = f"p.deleted_at IS NOT NULL AND {_IS_PUBLIC}"
     #: What operators see: everything, of each name its newest revision.
     OPERATOR = "p.current"
 

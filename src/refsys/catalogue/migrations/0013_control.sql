@@ -31,14 +31,15 @@ CREATE TABLE catalogue.rule (
 );
 CREATE INDEX rule_in_force ON catalogue.rule (kind, name) WHERE lifted_at IS NULL;
 
--- Whether a rule applies to a product. The planner puts it in line.
-CREATE FUNCTION catalogue.applies(r catalogue.rule, p catalogue.product) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT (r.name IS NULL OR r.name = p.name)
-       AND (r.collection IS NULL OR r.collection = p.collection)
-       AND (r.product_type IS NULL OR r.product_type = p.product_type)
-       AND (r.platform IS NULL OR r.platform = p.platform)
-       AND (r.sensing_from IS NULL OR p.sensing_start >= r.sensing_from)
-       AND (r.sensing_until IS NULL OR p.sensing_start < r.sensing_until)
+-- Whether a rule applies to a product of these properties. The planner puts it in line.
+CREATE FUNCTION catalogue.applies(r catalogue.rule, of_name text, of_collection text, of_type text, of_platform text,
+                                  of_start timestamptz) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT (r.name IS NULL OR r.name = of_name)
+       AND (r.collection IS NULL OR r.collection = of_collection)
+       AND (r.product_type IS NULL OR r.product_type = of_type)
+       AND (r.platform IS NULL OR r.platform = of_platform)
+       AND (r.sensing_from IS NULL OR of_start >= r.sensing_from)
+       AND (r.sensing_until IS NULL OR of_start < r.sensing_until)
 $$;
 
 -- Who did what to which products, and why. Never changed, never deleted.
