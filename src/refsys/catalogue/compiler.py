@@ -61,15 +61,13 @@ _AMONG_OVERLAPPING: Final = """p.id IN (
       JOIN catalogue.footprint_part f ON f.part && area)"""
 
 
-#: Whether a rule `r` applies to a product `p`.
-APPLIES: Final = "catalogue.applies(r, p.name, p.collection, p.product_type, p.platform, p.sensing_start)"
-
 # The newest visibility rule in force that applies, else what its type says. Whether there is any rule is asked once.
-_IS_PUBLIC: Final = f"""CASE
+_IS_PUBLIC: Final = """CASE
     WHEN (SELECT NOT EXISTS (SELECT FROM catalogue.rule WHERE kind = 'visibility' AND lifted_at IS NULL))
     THEN p.visibility
     ELSE coalesce((SELECT r.visibility FROM catalogue.rule r
-                    WHERE r.kind = 'visibility' AND r.lifted_at IS NULL AND {APPLIES}
+                    WHERE r.kind = 'visibility' AND r.lifted_at IS NULL
+                      AND catalogue.applies(r, p.name, p.collection, p.product_type, p.platform, p.sensing_start)
                     ORDER BY r.id DESC LIMIT 1), p.visibility)
     END = 'public'"""
 
