@@ -75,6 +75,55 @@ CREATE TABLE catalogue.cursor (
     moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- The feed's lock, until the transaction ends: whoever has it is the only one who publishes.
+CREATE FUNCTION catalogue.lock_feed() RETURNS void LANGUAGE sql AS $$
+    SELECT pg_advisory_xact_lock(7310298240581)
+$$;
+
+-- What waits for publication, for whoever ends a hold.
+CREATE INDEX product_packaged ON catalogue.product (name) WHERE state = 'packaged';
+
+-- As in 0010, but no product that a hold applies to.
+CREATE OR REPLACE FUNCTION catalogue.publish(wanted uuid, wanted_content bigint)
+RETURNS TABLE (published_at timestamptz, feed_position bigint, replaced uuid) LANGUAGE plpgsql AS $$
+DECLARE
+    product_name text;
+    next_position bigint;
+    instant timestamptz;
+    old uuid;
+BEGIN
+    PERFORM catalogue.lock_feed();
+    -- a new snapshot: what others published before we got the lock is visible to the statements below
+    SELECT coalesce(max(c.position), 0) + 1, greatest(clock_timestamp(), max(c.at) + interval '1 microsecond')
+      INTO next_position, instant
+      FROM (SELECT position, at FROM catalogue.change ORDER BY position DESC LIMIT 1) c;
+    UPDATE catalogue.product p
+       SET state = 'published', published_at = instant, modified_at = instant, feed_position = next_position
+     WHERE p.id = wanted AND p.content_id = wanted_content AND p.state = 'packaged'
+       AND NOT EXISTS (
+           SELECT FROM catalogue.rule r WHERE r.kind = 'hold' AND r.lifted_at IS NULL
+              AND catalogue.applies(r, p.name, p.collection, p.product_type, p.platform, p.sensing_start))
+    RETURNING p.name INTO product_name;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    INSERT INTO catalogue.change (position, at, kind, product_id) VALUES (next_position, instant, 'created', wanted);
+    FOR old IN
+        UPDATE catalogue.product p
+           SET state = 'superseded', deleted_at = instant, modified_at = instant,
+               deletion_cause = 'Obsolete product or Other'
+         WHERE p.name = product_name AND p.id <> wanted AND p.state = 'published'
+        RETURNING p.id
+    LOOP
+        next_position := next_position + 1;
+        instant := instant + interval '1 microsecond';
+        INSERT INTO catalogue.change (position, at, kind, product_id, cause)
+        VALUES (next_position, instant, 'superseded', old, 'Obsolete product or Other');
+        replaced := old;
+    END LOOP;
+    RETURN QUERY SELECT p.published_at, p.feed_position, replaced FROM catalogue.product p WHERE p.id = wanted;
+END $$;
+
 -- Change published products and tell it to the feed: `modified` (only its date changes here), `withdrawn` and
 -- `superseded` (users see them among the deleted ones, with the cause), `created` (what was withdrawn comes back, as
 -- if published now). Products that are not in the state for it are left alone; returns the changed ones.
@@ -88,7 +137,7 @@ BEGIN
     IF what NOT IN ('modified', 'withdrawn', 'superseded', 'created') THEN
         RAISE EXCEPTION 'products cannot be announced as %', what;
     END IF;
-    PERFORM pg_advisory_xact_lock(7310298240581);
+    PERFORM catalogue.lock_feed();
     -- a new snapshot: what others published before we got the lock is visible to the statements below
     SELECT coalesce(max(c.position), 0), greatest(clock_timestamp(), max(c.at) + interval '1 microsecond')
       INTO last_position, instant
