@@ -42,7 +42,7 @@ async def published(pool, name=NAME):
         content_id = await commands.arrive(connection, arrival, priority=50)
         content = await store.fetch_content(connection, content_id)
         described = await commands.describe(
-            connection, content, load_types().recognise(name), description, timeliness="NRT-3h", priority=50
+            connection, content, load_types().recognise(name), description, timeliness="S1_NRT", priority=50
         )
         product = await store.fetch_product(connection, described.product_id)
         assert await commands.set_packaged(

@@ -130,6 +130,8 @@ s3-product OL_0_EFR___ A Sentinel-3/L0/OL_0_EFR___
     S3A_OL_0_EFR____20210325T005418_20210325T005718_20210325T142858_0180_070_031_1620_LN1_O_NR_002.SEN3
 s3-product DO_0_NAV___ A Sentinel-3/L0/DO_0_NAV___
     S3A_DO_0_NAV____20210325T005418_20210325T005718_20210325T142858_0180_070_031______LN1_O_AL____.SEN3
+s3-telemetry TM_0_NAT___ A Sentinel-3/L0/TM_0_NAT___
+    S3A_TM_0_NAT____20210930T220914_20210930T235014_20211002T102150_6059_077_043______SVL_O_NR_002.SEN3
 s3-granule SL_0_SLT__G A Sentinel-3/L0/SL_0_SLT__G
     S3A_SL_0_SLT__G_20040702T235915_20040703T000415_20150424T160530___________________WER_D_______.ISIP
 s3-aux AX___BA__AX A Sentinel-3/AUX/AX___BA__AX
@@ -490,6 +492,42 @@ START_RULE = "manifest//startTime"
             "documents",
             "a product that is one file (packaging: bare)",
         ),
+        (
+            "    attributes:",
+            "    timeliness_class: S1_NTR\n    attributes:",
+            12,
+            "timeliness_class.default",
+            "unknown timeliness class 'S1_NTR'; nearest: 'S1_NRT'",
+        ),
+        (
+            "    attributes:",
+            "    timeliness_class: {attribute: timelines, translate: {NR: S3_NRT}}\n    attributes:",
+            12,
+            "timeliness_class.attribute",
+            "unknown attribute 'timelines'; nearest: 'timeliness'",
+        ),
+        (
+            "    attributes:",
+            "    timeliness_class:\n      attribute: timeliness\n      translate: {NR: S3}\n    attributes:",
+            14,
+            "timeliness_class.translate.NR",
+            "unknown timeliness class 'S3'",
+        ),
+        (
+            "    attributes:",
+            "    retention: l1\n    attributes:",
+            12,
+            "retention",
+            "unknown retention class 'l1'; nearest: 'l1-l2'",
+        ),
+        (
+            "    attributes:",
+            "    priority: high\n    attributes:",
+            12,
+            "priority",
+            "input should be 'housekeeping' or 'normal'",
+        ),
+        ('"MINE_{number}"', 'X\n    prip_type: "{numbr}"', 6, "prip_type", "unknown group 'numbr'; nearest: 'number'"),
     ],
 )
 def test_what_is_wrong_with_a_row_is_told_with_file_row_line_and_column(
@@ -517,6 +555,11 @@ def test_what_is_wrong_with_a_row_is_told_with_file_row_line_and_column(
             "rules:\n  s1-base:\n    productTyp: {value: x}\n",
             "mine.yaml, row 's1-base' (line 3), column 'productTyp': unknown attribute 'productTyp'; nearest: 'product",
         ),
+        (
+            "timeliness_classes: {MINE: {about: x, from_t0_s: 0}}",
+            "row 'MINE' (line 1), column 'from_t0_s': input should be greater than 0",
+        ),
+        ("retention_classes: {mine: {days: 1}}", "row 'mine' (line 1), column 'about': field required"),
         (ROW.replace("my-type", "My Type"), "row 'My Type' (line 2), column 'id': string should match pattern"),
         (ROW.replace("    level: L1\n", "    level: L1\n" * 2), "line 9, column 5: the key 'level' is written twice"),
         (ROW + ROW.partition("\n")[2], "row 'my-type' (line 15), column 'id': another row has the id 'my-type'"),

@@ -14,7 +14,6 @@ from refsys.catalogue import commands, store
 from refsys.catalogue.completeness import check
 from refsys.catalogue.extract import examine_files
 from refsys.catalogue.model import Content
-from refsys.core import steps
 from refsys.core.errors import HostileInput, Permanent, Transient
 from refsys.core.products import Description, FileEntry
 from refsys.infra import xml
@@ -61,9 +60,8 @@ async def _describe(
         content = replace(content, on_change=inbox.on_change, completeness=inbox.completeness)
     recognised = types.recognise(content.name)
     description = await asyncio.to_thread(examine, recognised, storage, content, files)
-    timeliness = str(description.attributes.get("timeliness", ""))
-    urgency = steps.priority(product_type=recognised.product_type, timeliness=timeliness)
-    priority = max(urgency, attempt.priority)
+    timeliness = recognised.type.timeliness.class_of(description.attributes)
+    priority = max(types.priority(recognised, timeliness), attempt.priority)
     async with attempt.commit() as connection:
         described = await commands.describe(
             connection, content, recognised, description, timeliness=timeliness, priority=priority

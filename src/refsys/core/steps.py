@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+
+#: How a product type's steps stand to those of others (missions tables, column `priority`).
+Rank = Literal["housekeeping", "normal"]
 
 #: A product's bytes lie verified in storage (emitted by ingestion with the arrival's id).
 PRODUCT_ARRIVED: Final = "product.arrived"
@@ -19,16 +22,17 @@ PRIORITY_NORMAL: Final = 50
 PRIORITY_BACKLOG: Final = 10
 
 
-def priority(*, product_type: str = "", timeliness: str = "", backlog: bool = False) -> int:
+def priority(*, rank: Rank = "normal", urgent: bool = False, backlog: bool = False) -> int:
     """The one priority function: 0 (last) to 99 (first).
 
-    Housekeeping telemetry and GPS outrank everything, then near-real-time data, then the rest, then backlog.
+    Housekeeping (telemetry and GPS) outranks everything, then what is urgent (the near-real-time and pass-through
+    timeliness classes), then the rest, then backlog.
     """
-    if any(part in product_type for part in ("_HK_", "HKTM", "_GP_", "NAT___")):
+    if rank == "housekeeping":
         return PRIORITY_HIGHEST
     if backlog:
         return PRIORITY_BACKLOG
-    return PRIORITY_NRT if timeliness.upper() in {"NRT", "PT", "NR"} or "NRT" in timeliness.upper() else PRIORITY_NORMAL
+    return PRIORITY_NRT if urgent else PRIORITY_NORMAL
 
 
 def onwards(priority: int) -> int:

@@ -131,11 +131,13 @@ class _Inbox:
         except HostileInput:
             # printable, and still no product's name: its step will say so
             return offer, ascii(name)[:250], steps.PRIORITY_NORMAL, self._unwanted(offer)
-        product_type = next((found.product_type for found in self._types.matching(name)), "")
+        found = next(self._types.matching(name), None)
         published = offer.published_at
         backlog = published is not None and published < (cursor or datetime.now(UTC)) - _BACKLOG
-        timeliness = "NRT" if re.search(r"_NR_|_NRT", name) else ""
-        priority = steps.priority(product_type=product_type, timeliness=timeliness, backlog=backlog)
+        if found is None:
+            priority = steps.priority(backlog=backlog)
+        else:
+            priority = self._types.priority(found, found.named_timeliness, backlog=backlog)
         return offer, name, priority, self._unwanted(offer)
 
     def _unwanted(self, offer: Offer) -> str:

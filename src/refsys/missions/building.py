@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from refsys.infra.xmlpath import compile_path
 from refsys.missions.footprint_rules import RULES
@@ -16,7 +17,10 @@ from refsys.missions.model import (
     FootprintRule,
     ProductType,
     RelativeOrbit,
+    RetentionClass,
     Source,
+    TimelinessClass,
+    TimelinessRule,
 )
 from refsys.missions.rows import RuleRow, Rules, TypeRow
 from refsys.missions.tables import Location, TableFile, nearest, table_error
@@ -31,28 +35,47 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "Boolean": (bool,),
 }
 
-Sets = Mapping[str, tuple[TableFile, Rules]]
+
+@dataclass(slots=True)
+class Tables:
+    """What all tables say together, by name; what is only used to build the types stands below them."""
+
+    types: list[ProductType] = field(default_factory=list)
+    attributes: dict[str, AttributeDefinition] = field(default_factory=dict)
+    timeliness_classes: dict[str, TimelinessClass] = field(default_factory=dict)
+    retention_classes: dict[str, RetentionClass] = field(default_factory=dict)
+    patterns: dict[str, str] = field(default_factory=dict)
+    sets: dict[str, tuple[TableFile, Rules]] = field(default_factory=dict)
+
+    def define(self, file: TableFile) -> None:
+        """Take over everything but the types; what was defined before under the same name is replaced."""
+        table = file.table
+        for name, row in table.attributes.items():
+            separator = row.separator if row.many else ""
+            prip = name if row.prip is None else row.prip
+            self.attributes[name] = AttributeDefinition(
+                name, row.type, row.about, row.many, separator, prip, tuple(row.reference)
+            )
+        for name, limits in table.timeliness_classes.items():
+            self.timeliness_classes[name] = TimelinessClass(
+                name, limits.about, limits.from_sensing_s, limits.from_t0_s, limits.urgent
+            )
+        for name, kept in table.retention_classes.items():
+            self.retention_classes[name] = RetentionClass(name, kept.about, kept.days)
+        self.patterns |= table.patterns
+        self.sets |= {name: (file, rules) for name, rules in table.rules.items()}
 
 
-def build_types(
-    user: Sequence[TableFile], packaged: Sequence[TableFile]
-) -> tuple[list[ProductType], dict[str, AttributeDefinition]]:
-    """The types and attributes of all tables; a user's row takes the place of the packaged row of its name.
+def build_types(user: Sequence[TableFile], packaged: Sequence[TableFile]) -> Tables:
+    """All tables as one; a user's row takes the place of the packaged row of its name.
 
     Raises ConfigurationError that names file, row and column of everything wrong.
     """
     problems: list[str] = []
-    attributes: dict[str, AttributeDefinition] = {}
-    sets: dict[str, tuple[TableFile, Rules]] = {}
-    patterns: dict[str, str] = {}
+    tables = Tables()
     types: dict[str, ProductType] = {}
-    for group in (packaged, user):
-        for file in group:
-            for name, row in file.table.attributes.items():
-                separator = row.separator if row.many else ""
-                attributes[name] = AttributeDefinition(name, row.type, row.about, row.many, separator)
-            patterns.update(file.table.patterns)
-            sets.update((name, (file, rules)) for name, rules in file.table.rules.items())
+    for file in (*packaged, *user):
+        tables.define(file)
     for group in (user, packaged):
         replaced = set(types)
         for file in group:
@@ -62,30 +85,22 @@ def build_types(
                 if kind.id in types:
                     problems.append(f"{file.where(('types', index, 'id'))}: another row has the id {kind.id!r}")
                     continue
-                built = _RowBuilder(file, index, kind, attributes, patterns, sets, problems).build()
+                built = _RowBuilder(file, index, kind, tables, problems).build()
                 if built is not None:
                     types[kind.id] = built
     if problems:
         raise table_error(list(dict.fromkeys(problems)))
-    return list(types.values()), attributes
+    tables.types = list(types.values())
+    return tables
 
 
 class _RowBuilder:
     """Builds one row; what is wrong goes into `problems`."""
 
-    def __init__(
-        self,
-        file: TableFile,
-        index: int,
-        row: TypeRow,
-        attributes: Mapping[str, AttributeDefinition],
-        patterns: Mapping[str, str],
-        sets: Sets,
-        problems: list[str],
-    ) -> None:
+    def __init__(self, file: TableFile, index: int, row: TypeRow, tables: Tables, problems: list[str]) -> None:
         self._file, self._row = file, row
         self._place: Location = ("types", index)
-        self._attributes, self._patterns, self._sets, self._problems = attributes, patterns, sets, problems
+        self._tables, self._problems = tables, problems
         self._anchors: dict[str, list[str]] = {name: [] for name in row.documents}
         self._groups: tuple[str, ...] = ()
 
@@ -101,6 +116,7 @@ class _RowBuilder:
         footprint = self._footprint()
         self._check_templates()
         self._check_documents()
+        timeliness, retention = self._timeliness(), self._retention()
         for index, name in enumerate(row.derive):
             self._known(("derive", index), name, DERIVED, "function")
         ruled = {rule.attribute.name: rule.attribute for rule in rules}
@@ -116,6 +132,7 @@ class _RowBuilder:
             about=row.about,
             name=pattern,
             product_type=row.product_type,
+            prip_type=row.prip_type or row.product_type,
             mission=row.mission,
             collection=_COLLECTIONS[row.mission],
             instrument=row.instrument,
@@ -133,30 +150,33 @@ class _RowBuilder:
             relative_orbit=RelativeOrbit(orbit.cycle, orbit.offsets) if orbit else None,
             packaging=row.packaging,
             visibility=row.visibility,
+            priority=row.priority,
+            timeliness=timeliness,
+            retention=retention,
             key_segments=tuple(row.storage),
         )
 
     def _piece(self, match: re.Match[str]) -> str:
-        if not self._known(("name",), match[1], self._patterns, "pattern"):
+        if not self._known(("name",), match[1], self._tables.patterns, "pattern"):
             return ""
-        return self._patterns[match[1]]
+        return self._tables.patterns[match[1]]
 
     def _rules(self) -> list[AttributeRule]:
         """The rules of the sets in `use`, each overridden by a later set, all by the row's own."""
         merged: dict[str, tuple[TableFile, Location, RuleRow]] = {}
         for index, name in enumerate(self._row.use):
-            if self._known(("use", index), name, self._sets, "set of rules"):
-                file, rules = self._sets[name]
+            if self._known(("use", index), name, self._tables.sets, "set of rules"):
+                file, rules = self._tables.sets[name]
                 merged |= {key: (file, ("rules", name, key), rule) for key, rule in rules.items()}
         own = (*self._place, "attributes")
         merged |= {key: (self._file, (*own, key), rule) for key, rule in self._row.attributes.items()}
         return [rule for key, (file, place, row) in merged.items() if (rule := self._rule(key, file, place, row))]
 
     def _rule(self, key: str, file: TableFile, place: Location, row: RuleRow) -> AttributeRule | None:
-        definition = self._attributes.get(key)
+        definition = self._tables.attributes.get(key)
         if definition is None:
             self._problems.append(
-                f"{file.where(place)}: unknown attribute {key!r}{nearest(key, list(self._attributes))}"
+                f"{file.where(place)}: unknown attribute {key!r}{nearest(key, list(self._tables.attributes))}"
             )
             return None
         if row.function:
@@ -207,8 +227,23 @@ class _RowBuilder:
         place = (*self._place, "footprint", "read")
         return FootprintRule(row.rule, self._sources(row.read, self._file, place), row.expected)
 
+    def _timeliness(self) -> TimelinessRule:
+        row, column = self._row.timeliness_class, "timeliness_class"
+        if row.attribute:
+            self._known((column, "attribute"), row.attribute, self._tables.attributes, "attribute")
+        named = {("translate", value): name for value, name in row.translate.items()} | {("default",): row.default}
+        for place, name in named.items():
+            if name:
+                self._known((column, *place), name, self._tables.timeliness_classes, "timeliness class")
+        return TimelinessRule(row.attribute, row.translate, row.default)
+
+    def _retention(self) -> RetentionClass | None:
+        name, known = self._row.retention, self._tables.retention_classes
+        return known[name] if name and self._known(("retention",), name, known, "retention class") else None
+
     def _check_templates(self) -> None:
-        self._check_template(self._row.product_type, self._file, (*self._place, "product_type"))
+        for column, text in (("product_type", self._row.product_type), ("prip_type", self._row.prip_type)):
+            self._check_template(text, self._file, (*self._place, column))
         for index, segment in enumerate(self._row.storage):
             place = (*self._place, "storage", index)
             self._check_template(segment, self._file, place, also=("product_type",))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from refsys.core.steps import Rank
 from refsys.infra.xmlpath import XmlPath
 
 ValueType = Literal["String", "Integer", "Double", "DateTimeOffset", "Boolean"]
@@ -18,7 +19,8 @@ class AttributeDefinition:
     """An attribute that products can have: one name and one type everywhere.
 
     `type` is its OData type. `many`: its value is a list; where a dialect wants text, the items are joined with
-    `separator`. Values are plain JSON, instants are text written by `core.times.format_instant`.
+    `separator`. Values are plain JSON, instants are text written by `core.times.format_instant`. `prip` is its name in
+    the PRIP dialect, empty where it is not there; `reference` are the keys that the reference's catalogue has for it.
     """
 
     name: str
@@ -26,6 +28,8 @@ class AttributeDefinition:
     about: str
     many: bool = False
     separator: str = ""
+    prip: str = ""
+    reference: tuple[str, ...] = ()
 
     def text(self, value: Any) -> Any:
         """The value as one OData value: lists joined, everything else unchanged."""
@@ -93,10 +97,46 @@ class RelativeOrbit:
 
 
 @dataclass(frozen=True, slots=True)
+class TimelinessClass:
+    """How soon products must be published: seconds from the end of sensing, and from the arrival of the last raw input
+    (T0); None where there is no limit. `urgent` ones overtake others."""
+
+    name: str
+    about: str
+    from_sensing_s: int | None
+    from_t0_s: int | None
+    urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionClass:
+    """How many days products stay after their publication, None for ever."""
+
+    name: str
+    about: str
+    days: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelinessRule:
+    """Which timeliness class a product has: by the value of an attribute, else `default`; empty where it has none."""
+
+    attribute: str
+    translate: Mapping[str, str]
+    default: str
+
+    def class_of(self, attributes: Mapping[str, Any]) -> str:
+        """The name of the class of a product with these attributes."""
+        value = attributes.get(self.attribute)
+        return self.translate.get(value, self.default) if isinstance(value, str) else self.default
+
+
+@dataclass(frozen=True, slots=True)
 class ProductType:
     """A row: everything the system knows about one kind of product.
 
-    `product_type`, `key_segments` and constants are templates over the name's groups (`{mode}_{kind}`).
+    `product_type`, `prip_type` (the type in the PRIP dialect), `key_segments` and constants are templates over the
+    name's groups (`{mode}_{kind}`).
     `sensing` names the attributes that are the product's start and stop; for auxiliaries that is the validity, and
     `open_ended` means that a stop which is not given is FOREVER. `manifest` is the pattern of the file that lists the
     members, None where there is none. `derive` names functions (missions.functions.DERIVED) that compute attributes
@@ -107,6 +147,7 @@ class ProductType:
     about: str
     name: re.Pattern[str]
     product_type: str
+    prip_type: str
     mission: str
     collection: str
     instrument: str
@@ -121,6 +162,9 @@ class ProductType:
     relative_orbit: RelativeOrbit | None
     packaging: Literal["zip", "bare"]
     visibility: Literal["internal", "role", "public"]
+    priority: Rank
+    timeliness: TimelinessRule
+    retention: RetentionClass | None
     key_segments: tuple[str, ...]
 
     @property
@@ -137,4 +181,11 @@ class Recognised:
     name: str
     fields: Mapping[str, str]
     product_type: str
+    prip_type: str
     platform: str
+
+    @property
+    def named_timeliness(self) -> str:
+        """The timeliness class as far as the name tells it."""
+        rules = self.type.attributes
+        return self.type.timeliness.class_of({r.attribute.name: self.fields[r.group] for r in rules if r.group})

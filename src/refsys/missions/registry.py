@@ -10,19 +10,21 @@ from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 
+from refsys.core import steps
 from refsys.core.errors import ConfigurationError, UnknownProduct
 from refsys.core.products import check_name
-from refsys.missions.building import build_types
-from refsys.missions.model import AttributeDefinition, ProductType, Recognised
+from refsys.missions.building import Tables, build_types
+from refsys.missions.model import AttributeDefinition, ProductType, Recognised, TimelinessClass
 from refsys.missions.tables import TableFile, read_table
 
 
 class TypeRegistry:
-    """The types in force. `types` by id, `attributes` by name."""
+    """The types in force. `types` by id, `attributes` and `timeliness_classes` by name."""
 
-    def __init__(self, types: Sequence[ProductType], attributes: Mapping[str, AttributeDefinition]) -> None:
-        self.types: Mapping[str, ProductType] = MappingProxyType({kind.id: kind for kind in types})
-        self.attributes: Mapping[str, AttributeDefinition] = MappingProxyType(dict(attributes))
+    def __init__(self, tables: Tables) -> None:
+        self.types: Mapping[str, ProductType] = MappingProxyType({kind.id: kind for kind in tables.types})
+        self.attributes: Mapping[str, AttributeDefinition] = MappingProxyType(tables.attributes)
+        self.timeliness_classes: Mapping[str, TimelinessClass] = MappingProxyType(tables.timeliness_classes)
 
     def recognise(self, name: str) -> Recognised:
         """The type that a product's canonical name has.
@@ -44,8 +46,14 @@ class TypeRegistry:
             match = kind.name.fullmatch(name)
             if match is not None:
                 fields = match.groupdict(default="")
-                platform = fields.get("satellite", "").strip("_")
-                yield Recognised(kind, name, fields, kind.product_type.format_map(fields), platform)
+                platform = fields.get("satellite", "").strip("_").upper()
+                product_type, prip_type = (text.format_map(fields) for text in (kind.product_type, kind.prip_type))
+                yield Recognised(kind, name, fields, product_type, prip_type, platform)
+
+    def priority(self, recognised: Recognised, timeliness_class: str, *, backlog: bool = False) -> int:
+        """The priority of a product's steps (core.steps); `timeliness_class` is empty where it has none."""
+        found = self.timeliness_classes.get(timeliness_class)
+        return steps.priority(rank=recognised.type.priority, urgent=found is not None and found.urgent, backlog=backlog)
 
 
 def load_types(extra: Sequence[Path] = ()) -> TypeRegistry:
@@ -54,7 +62,7 @@ def load_types(extra: Sequence[Path] = ()) -> TypeRegistry:
     A user's row replaces the packaged row of the same id, and is asked before the others. Raises ConfigurationError
     that names file, row and column of everything wrong.
     """
-    return TypeRegistry(*build_types(_user_files(extra), _packaged_files()))
+    return TypeRegistry(build_types(_user_files(extra), _packaged_files()))
 
 
 def storage_base(recognised: Recognised, sensing_start: datetime | None) -> str:
@@ -69,7 +77,7 @@ def storage_base(recognised: Recognised, sensing_start: datetime | None) -> str:
 @cache
 def _packaged_files() -> tuple[TableFile, ...]:
     root = resources.files("refsys.missions")
-    tables = [("attributes.yaml", root / "attributes.yaml")]
+    tables = [(file.name, file) for file in root.iterdir() if file.name.endswith(".yaml")]
     for folder in root.iterdir():
         if folder.is_dir():
             tables += [(f"{folder.name}/{f.name}", f) for f in folder.iterdir() if f.name.endswith(".yaml")]

@@ -3,6 +3,8 @@
     attributes: {NAME: {type: …, about: …}}         attributes that products can have, one name everywhere
     patterns: {NAME: regular expression}             pieces of name patterns, written %{NAME} in them
     rules: {SET: {ATTRIBUTE: rule}}                  sets of rules that rows share
+    timeliness_classes: {CLASS: {about: …, …}}       how soon products must be there
+    retention_classes: {CLASS: {about: …, days: …}}  how long they stay
     types: [row, …]                                  the product types
 
 A rule is a source (`manifest//platform/number`: a document of the row, then a path in it), a list of sources, or the
@@ -15,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from refsys.core.steps import Rank
 from refsys.missions.model import ValueType
 
 # one segment of a key: a name or a template, no path
@@ -37,11 +40,17 @@ def _as_document(value: Any) -> Any:
     return {"pattern": value} if isinstance(value, str) else value
 
 
+def _as_timeliness(value: Any) -> Any:
+    return {"default": value} if isinstance(value, str) else value
+
+
 class AttributeRow(Row):
     type: ValueType
     about: str
     many: bool = False
     separator: str = " "
+    prip: str | None = None
+    reference: list[str] = Field(default_factory=list)
 
 
 class RuleRow(Row):
@@ -67,6 +76,24 @@ class RelativeOrbitRow(Row):
     offsets: dict[str, int]
 
 
+class TimelinessRow(Row):
+    attribute: str = ""
+    translate: dict[str, str] = Field(default_factory=dict)
+    default: str = ""
+
+
+class TimelinessClassRow(Row):
+    about: str
+    from_sensing_s: Annotated[int, Field(gt=0)] | None = None
+    from_t0_s: Annotated[int, Field(gt=0)] | None = None
+    urgent: bool = False
+
+
+class RetentionClassRow(Row):
+    about: str
+    days: Annotated[int, Field(gt=0)] | None = None
+
+
 class DocumentRow(Row):
     pattern: str
     required: bool = True
@@ -80,6 +107,7 @@ class TypeRow(Row):
     about: str
     name: str
     product_type: str
+    prip_type: str = ""
     mission: Literal["S1", "S2", "S3"]
     instrument: str
     level: str
@@ -94,6 +122,9 @@ class TypeRow(Row):
     relative_orbit: RelativeOrbitRow | None = None
     packaging: Literal["zip", "bare"] = "zip"
     visibility: Literal["internal", "role", "public"] = "public"
+    priority: Rank = "normal"
+    timeliness_class: Annotated[TimelinessRow, BeforeValidator(_as_timeliness)] = TimelinessRow()
+    retention: str = ""
     storage: Annotated[list[Annotated[str, Field(pattern=_SEGMENT)]], Field(min_length=1)]
 
 
@@ -101,4 +132,6 @@ class Table(Row):
     attributes: dict[str, AttributeRow] = Field(default_factory=dict)
     patterns: dict[str, str] = Field(default_factory=dict)
     rules: dict[str, Rules] = Field(default_factory=dict)
+    timeliness_classes: dict[str, TimelinessClassRow] = Field(default_factory=dict)
+    retention_classes: dict[str, RetentionClassRow] = Field(default_factory=dict)
     types: list[TypeRow] = Field(default_factory=list)
