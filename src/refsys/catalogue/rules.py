@@ -34,7 +34,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """Which products a rule applies to: those that have all that is given. `sensing_until` is exclusive."""
+    """Which products a rule applies to: those that have all that is given. `sensing_until` is exclusive.
+
+    Of a pin or an activation platform and sensing times are those of what is processed with the named file.
+    """
 
     name: str | None = None
     collection: str | None = None
@@ -103,16 +106,17 @@ _IN_FORCE: Final = " ".join(
     (
         "SELECT",
         _COLUMNS,
-        "FROM catalogue.rule r WHERE (cardinality($1::text[]) = 0 OR r.kind = ANY ($1)) AND ($2 OR r.lifted_at IS NULL)",
-        "AND ($3::text IS NULL OR r.name = $3) ORDER BY r.id DESC",
+        "FROM catalogue.rule r WHERE (cardinality($1::text[]) = 0 OR r.kind = ANY ($1))",
+        "AND ($2 OR r.lifted_at IS NULL) AND ($3::text IS NULL OR r.name = $3) ORDER BY r.id DESC",
     )
 )
 _APPLYING: Final = " ".join(
     (
         "SELECT",
         _COLUMNS,
-        "FROM catalogue.product p JOIN catalogue.rule r",
-        "ON catalogue.applies(r, p.name, p.collection, p.product_type, p.platform, p.sensing_start)",
+        "FROM catalogue.product p JOIN catalogue.rule r ON CASE WHEN r.kind IN ('ban', 'pin', 'activate')",
+        "THEN r.name = p.name",
+        "ELSE catalogue.applies(r, p.name, p.collection, p.product_type, p.platform, p.sensing_start) END",
         "WHERE p.name = $1 AND p.current AND r.lifted_at IS NULL ORDER BY r.id DESC",
     )
 )
@@ -158,7 +162,7 @@ async def add(
 
 
 async def lift(connection: asyncpg.Connection, rule_id: int, deed: Deed, *, kinds: Sequence[Kind] = ()) -> Rule:
-    """End a rule; what a hold kept becomes due for publication. Raises NoSuchRule where none (of `kinds`) is in force."""
+    """End a rule; what a hold kept becomes due for publication. Raises NoSuchRule where it is not in force."""
     rule = next((found for found in await in_force(connection, kinds) if found.id == rule_id), None)
     lifted = rule and await connection.execute(_LIFT, rule_id, deed.author, deed.reason)
     if rule is None or lifted == "UPDATE 0":

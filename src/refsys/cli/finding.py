@@ -93,10 +93,7 @@ async def find_products(
     """The newest products of any state, at most `limit`. Raises ConfigurationError where the filter is wrong."""
     terms = list(wanted.terms)
     if wanted.odata:
-        try:
-            terms.append(parse_filter(wanted.odata, Vocabulary(OPERATORS, types.attributes)))
-        except RefsysError as error:
-            raise ConfigurationError(str(error).replace("$filter", "--filter", 1)) from error
+        terms.append(parse_operators_filter(wanted.odata, types))
     found: list[dict[str, Any]] = []
     async for row in _rows(connection, all_of(*terms)):
         if not wanted.pattern or fnmatch.fnmatchcase(row["name"], wanted.pattern):
@@ -104,6 +101,14 @@ async def find_products(
         if len(found) == limit:
             break
     return found
+
+
+def parse_operators_filter(odata: str, types: TypeRegistry) -> Expression:
+    """An OData filter with the names that operators have too. Raises ConfigurationError where it is wrong."""
+    try:
+        return parse_filter(odata, Vocabulary(OPERATORS, types.attributes))
+    except RefsysError as error:
+        raise ConfigurationError(str(error).replace("$filter", "--filter", 1)) from error
 
 
 @dataclass(frozen=True, slots=True)

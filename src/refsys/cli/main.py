@@ -7,7 +7,6 @@ Exit codes: 0 done; 1 it failed, or (status) the system is not well; 2 the comma
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import io
 import sys
 from pathlib import Path
@@ -18,8 +17,26 @@ import typer
 from refsys.cli.context import Commands, Options
 from refsys.core.errors import ConfigurationError, RefsysError
 
-#: Modules of this package with commands, in the order of `refsys --help`: each has `register(app)` or `app`.
-COMMANDS: Final = ("demo", "up", "status", "product", "parked", "replay", "config", "migrate", "serve", "station")
+#: The commands in the order of `refsys --help`; each has a module of this package with `register(app)` or `app`.
+COMMANDS: Final = (
+    "demo",
+    "up",
+    "status",
+    "product",
+    "aux",
+    "blast-radius",
+    "visibility",
+    "hold",
+    "audit",
+    "parked",
+    "replay",
+    "config",
+    "migrate",
+    "serve",
+    "station",
+)
+#: Modules that cannot be named as their commands are.
+_MODULES: Final = {"aux": "auxiliaries", "blast-radius": "blast_radius"}
 
 
 class _InOrder(Commands):
@@ -66,9 +83,7 @@ def options(
 
 def _register() -> None:
     for name in COMMANDS:
-        if importlib.util.find_spec(f"refsys.cli.{name}") is None:
-            continue
-        module = importlib.import_module(f"refsys.cli.{name}")
+        module = importlib.import_module(f"refsys.cli.{_MODULES.get(name, name)}")
         if hasattr(module, "register"):
             module.register(app)
         else:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refsys.cli import product_control
+
 if TYPE_CHECKING:
     import asyncpg
 
     from refsys.catalogue.dossier import Dossier
     from refsys.infra.settings import Settings
 
-app = typer.Typer(help="Find products, and look at one.", no_args_is_help=True)
+app = typer.Typer(help="Find products, look at one, take them from users.", no_args_is_help=True)
 
 
 @app.command()
@@ -113,6 +115,9 @@ def show(
     from refsys.cli.terminal import open_console
 
     print_dossier(dossier, open_console(), all_files=all_files)
+
+
+product_control.register(app)
 
 
 @asynccontextmanager

@@ -11,8 +11,9 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from refsys.catalogue import commands, store
+from refsys.catalogue import commands, rules, store
 from refsys.catalogue.model import Content, Product
+from refsys.catalogue.rules import Kind
 from refsys.core import steps
 from refsys.core.errors import Permanent, RefsysError
 from refsys.core.products import FileEntry
@@ -86,7 +87,7 @@ async def _package(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) ->
 
 
 async def _publish(attempt: Attempt, *, types: TypeRegistry) -> None:
-    """In: {product_id, content_id}. Effect: users see the product. Due next: `product.published`."""
+    """In: {product_id, content_id}. Effect: users see the product, unless a hold keeps it. Due: `product.published`."""
     product_id, content_id = _payload(attempt)
     try:
         async with attempt.commit() as connection:
@@ -106,11 +107,22 @@ async def _publish(attempt: Attempt, *, types: TypeRegistry) -> None:
             # last, as it takes the feed's lock
             published = await commands.publish(connection, product_id, content_id)
             if published is None:
-                raise _Obsolete
+                holds = [rule.id for rule in await rules.applying(connection, product.name) if rule.kind is Kind.HOLD]
+                raise _Held(holds) if holds else _Obsolete
+    except _Held as held:
+        log.info("publish.held", product=attempt.key, content=content_id, rules=held.rules)
+        return
     except _Obsolete:
         log.info("publish.obsolete", product=attempt.key, content=content_id)
         return
     log.info("publish.done", product=attempt.key, position=published.feed_position, replaced=published.replaced)
+
+
+class _Held(Exception):
+    """A hold keeps it from being published: whoever lifts the hold makes this step anew."""
+
+    def __init__(self, rules: Sequence[int]) -> None:
+        self.rules = rules
 
 
 class _Obsolete(Exception):

@@ -4,6 +4,7 @@
 --   ban         no selection takes this product as an input
 --   pin         selections take this product wherever it is a candidate
 --   activate    selections take this product for sensing times from `sensing_from` on only
+--               (platform and sensing times of these two are those of what is processed, not of the input itself)
 --   visibility  who sees the products, whatever their type says; the newest rule counts
 --   hold        the products are not published
 CREATE TABLE catalogue.rule (
