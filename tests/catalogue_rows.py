@@ -42,6 +42,11 @@ SELECT r.id, r.name, r.state, c.id, 'S/' || r.name, 'rows', r.collection, r.miss
        attributes jsonb, name_grams text[])
   JOIN unnest($2::bigint[], $3::text[]) AS c(id, name) ON c.name = r.name
 """
+_CHANGES = """
+INSERT INTO catalogue.change (position, at, kind, product_id)
+SELECT feed_position, least(published_at, clock_timestamp()), 'created', id FROM catalogue.product
+ WHERE feed_position > $1
+"""
 _PARTS = """
 INSERT INTO catalogue.footprint_part (product_id, part)
 SELECT p.id, p.part::polygon FROM unnest($1::uuid[], $2::text[]) AS p(id, part)
@@ -83,6 +88,7 @@ async def insert_rows(connection: asyncpg.Connection, rows: Iterable[Row], *, ch
     waiting = iter(rows)
     while pending := list(itertools.islice(waiting, chunk)):
         await _insert(connection, pending, positions)
+    await connection.execute(_CHANGES, last)
     await connection.execute("ANALYZE catalogue.product")
     await connection.execute("ANALYZE catalogue.footprint_part")
 

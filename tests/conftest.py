@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import itertools
 import os
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,22 @@ async def pool(dsn: str) -> AsyncIterator[asyncpg.Pool]:
 def settings(tmp_path: Path) -> Settings:
     """Defaults, with the state in the test's folder."""
     return Settings(state_dir=tmp_path / "state")
+
+
+@pytest.fixture
+def refsys(dsn: str, tmp_path: Path) -> Callable[..., Awaitable[str]]:
+    """Run the command in a thread, as it has an event loop of its own; with a failure's text where it has to fail."""
+    from typer.testing import CliRunner
+
+    from refsys.cli.main import app
+
+    async def run(*words: Any, code: int = 0, columns: int = 200) -> str:
+        arguments = ["--state", str(tmp_path), "--set", f"database_url={dsn}", *map(str, words)]
+        result = await asyncio.to_thread(CliRunner(env={"COLUMNS": str(columns)}).invoke, app, arguments)
+        assert result.exit_code == code, result.output + repr(result.exception)
+        return result.output if code == 0 else result.output + str(result.exception)
+
+    return run
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from refsys.cli.main import app
 from refsys.core.errors import Permanent, Transient
 from refsys.infra.postgres import connected
 from refsys.infra.work import emit, enqueue, work_overview
@@ -31,19 +29,6 @@ from tests.parking_lot import (
 from tests.waiting import wait_for
 
 RESTART = Instruction("restart", author="anna")
-
-
-@pytest.fixture
-def refsys(dsn, tmp_path):
-    """Run the command in a thread, as it has an event loop of its own."""
-
-    async def run(*words, code=0, columns=200):
-        arguments = ["--state", str(tmp_path), "--set", f"database_url={dsn}", *map(str, words)]
-        result = await asyncio.to_thread(CliRunner(env={"COLUMNS": str(columns)}).invoke, app, arguments)
-        assert result.exit_code == code, result.output + repr(result.exception)
-        return result.output if code == 0 else result.output + str(result.exception)
-
-    return run
 
 
 @pytest.fixture

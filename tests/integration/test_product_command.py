@@ -1,33 +1,17 @@
 """`refsys product find` and `show` against a real catalogue."""
 
-import asyncio
 import json
 from datetime import UTC, datetime
 
 import pytest
-from typer.testing import CliRunner
 
 from refsys.catalogue import commands, store
-from refsys.cli.main import app
 from refsys.core.products import Arrival, Description, FileEntry
 from refsys.missions import load_types
 from tests.catalogue_rows import START, Row, insert_rows, plausible_rows
 
 NAME = "S1A_IW_GRDH_1SDV_20210809T173953_20210809T174018_039156_049F13_6FF8.SAFE"
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [25, 0], [25, 5], [0, 5], [0, 0]]]}
-
-
-@pytest.fixture
-def refsys(dsn, tmp_path):
-    """Run the command in a thread, as it has an event loop of its own."""
-
-    async def run(*words, code=0, columns=200):
-        arguments = ["--state", str(tmp_path), "--set", f"database_url={dsn}", *words]
-        result = await asyncio.to_thread(CliRunner(env={"COLUMNS": str(columns)}).invoke, app, arguments)
-        assert result.exit_code == code, result.output + repr(result.exception)
-        return result.output if code == 0 else result.output + str(result.exception)
-
-    return run
 
 
 async def published(pool, name=NAME):

@@ -1,4 +1,4 @@
-"""Everything that is known about one name: its revisions, contents, files, steps, and when each stage was done."""
+"""Everything that is known about one name: its product, files, steps, lineage, and what operators did to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from refsys.catalogue import store
+from refsys.catalogue import audit, lineage, rules, store
 from refsys.catalogue.model import Content, Product
 from refsys.core.products import FileEntry, canonical_name
 
@@ -43,7 +43,7 @@ class Dossier:
     """`product` is the one that was asked for, None where nothing of the name is described yet.
 
     `revisions` and `contents` are all of the name, newest first; `content` and `files` are the product's own, of the
-    newest content where there is no product.
+    newest content where there is no product. `rules` are those in force, `actions` the newest of operators.
     """
 
     name: str
@@ -53,6 +53,10 @@ class Dossier:
     contents: tuple[Content, ...]
     files: tuple[FileEntry, ...]
     steps: tuple[Step, ...]
+    inputs: tuple[lineage.Relative, ...] = ()
+    made_with_it: tuple[lineage.Relative, ...] = ()
+    rules: tuple[rules.Rule, ...] = ()
+    actions: tuple[audit.Entry, ...] = ()
 
     def instants(self) -> dict[str, datetime | None]:
         """When each stage was done, in the order of the way; `available` is in the source's clock."""
@@ -90,6 +94,10 @@ async def compile_dossier(connection: asyncpg.Connection, wanted: str) -> Dossie
         contents=tuple(contents),
         files=tuple(await store.files_of(connection, content.id)),
         steps=tuple(Step(**row) for row in await connection.fetch(_STEPS, name)),
+        inputs=tuple(await lineage.inputs_of(connection, product.id)) if product else (),
+        made_with_it=tuple(await lineage.blast_radius(connection, [name])),
+        rules=tuple(await rules.applying(connection, name)),
+        actions=tuple(await audit.entries(connection, name=name)),
     )
 
 

@@ -161,6 +161,10 @@ def dossier_to_json(dossier: Dossier) -> dict[str, Any]:
         "content": asdict(dossier.content),
         "files": [asdict(entry) for entry in dossier.files],
         "steps": [asdict(step) for step in dossier.steps],
+        "inputs": [asdict(relative) for relative in dossier.inputs],
+        "made_with_it": [asdict(relative) for relative in dossier.made_with_it],
+        "rules": [asdict(rule) for rule in dossier.rules],
+        "actions": [asdict(entry) for entry in dossier.actions],
         "revisions": [
             {"id": product.id, "revision": product.revision, "state": product.state, "cause": product.deletion_cause}
             for product in dossier.revisions

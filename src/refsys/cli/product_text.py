@@ -12,6 +12,7 @@ from rich.table import Table
 
 from refsys.catalogue.dossier import Dossier, Step
 from refsys.catalogue.model import Product
+from refsys.cli.control_text import print_entries, print_rules
 from refsys.cli.terminal import printable
 from refsys.core.times import format_instant
 
@@ -87,6 +88,7 @@ def print_dossier(dossier: Dossier, console: Console, *, all_files: bool) -> Non
     if product is not None and product.attributes:
         console.print(_pairs("attributes", {name: _value(value) for name, value in sorted(product.attributes.items())}))
     _print_lineage(dossier, console)
+    _print_control(dossier, console)
     _print_steps(dossier.steps, console)
     _print_files(dossier, console, all_files=all_files)
 
@@ -144,6 +146,19 @@ def _print_lineage(dossier: Dossier, console: Console) -> None:
         for product in dossier.revisions:
             table.add_row(str(product.revision), str(product.id), product.state, escape(product.deletion_cause or ""))
         console.print(table)
+
+
+def _print_control(dossier: Dossier, console: Console) -> None:
+    if dossier.inputs:
+        names = "\n".join(escape(relative.name) for relative in dossier.inputs)
+        console.print(_pairs("", {f"made from {len(dossier.inputs)}": names}))
+    if dossier.made_with_it:
+        told = f"{len(dossier.made_with_it)} (`refsys blast-radius {dossier.name}` shows them)"
+        console.print(_pairs("", {"made with it": escape(told)}))
+    if dossier.rules:
+        print_rules(dossier.rules, console)
+    if dossier.actions:
+        print_entries(dossier.actions, console)
 
 
 def _print_steps(steps: Sequence[Step], console: Console) -> None:
