@@ -28,6 +28,7 @@ COMMANDS: Final = (
     "visibility",
     "hold",
     "audit",
+    "feed",
     "parked",
     "replay",
     "config",
