@@ -62,14 +62,15 @@ _AMONG_OVERLAPPING: Final = """p.id IN (
 
 
 # The newest visibility rule in force that applies, else what its type says. Whether there is any rule is asked once.
+# A condition of its own in each branch: the planner takes a CASE that is compared with a text for a rare one.
 _IS_PUBLIC: Final = """CASE
     WHEN (SELECT NOT EXISTS (SELECT FROM catalogue.rule WHERE kind = 'visibility' AND lifted_at IS NULL))
-    THEN p.visibility
+    THEN p.visibility = 'public'
     ELSE coalesce((SELECT r.visibility FROM catalogue.rule r
                     WHERE r.kind = 'visibility' AND r.lifted_at IS NULL
                       AND catalogue.applies(r, p.name, p.collection, p.product_type, p.platform, p.sensing_start)
-                    ORDER BY r.id DESC LIMIT 1), p.visibility)
-    END = 'public'"""
+                    ORDER BY r.id DESC LIMIT 1), p.visibility) = 'public'
+    END"""
 
 
 class Scope(Enum):
