@@ -29,7 +29,8 @@ _COLUMNS: Final = (
 )
 _JOIN: Final = """
 LEFT JOIN distribution.document {alias}
-       ON {alias}.product_id = p.id AND {alias}.kind = '{kind}' AND {alias}.render_version = {version}"""
+       ON {alias}.product_id = p.id AND {alias}.kind = '{kind}'
+      AND {alias}.render_version = {version} AND {alias}.edition = p.edition"""
 
 
 async def fetch_entities(
@@ -93,7 +94,7 @@ async def _entity(
 
 
 async def _render(connection: asyncpg.Connection, product_id: Any, types: TypeRegistry) -> tuple[str, str]:
-    """Documents of a product that has none of this version."""
+    """Documents of a product that has none of this version and edition."""
     product = await store.fetch_product(connection, product_id)
     assert product is not None  # nothing deletes rows of products
     return documents.render_product(product), documents.render_attributes(product.attributes, types.attributes)
