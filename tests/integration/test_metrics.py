@@ -42,6 +42,8 @@ ALWAYS = {
     "refsys_products_published": "counter",
     "refsys_feed_position": "gauge",
     "refsys_feed_latest_timestamp_seconds": "gauge",
+    "refsys_rules_in_force": "gauge",
+    "refsys_products_held": "gauge",
     "refsys_process_cpu_seconds": "counter",
     "refsys_process_resident_memory_bytes": "gauge",
     "refsys_process_start_time_seconds": "gauge",

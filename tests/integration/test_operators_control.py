@@ -14,6 +14,7 @@ from refsys.catalogue.rules import About, Kind
 from refsys.core.errors import RefsysError
 from refsys.core.products import Arrival, FileEntry, product_id
 from refsys.distribution import service
+from refsys.infra.telemetry import Metrics
 from refsys.web.app import create_app
 from tests.catalogue_rows import START, Row, insert_rows
 from tests.stored_products import GRD, TYPES, store_product
@@ -228,6 +229,10 @@ async def test_what_is_held_is_published_when_the_last_hold_is_lifted(refsys, ds
         await nothing_left(pool)
         assert await state() == "packaged"
         assert "check the new processor" in await refsys("product", "show", GRD)
+        assert "2 of hold (1 products wait)" in await refsys("status")
+        metrics = (await Metrics(pool).render()).decode()
+        assert 'refsys_rules_in_force{kind="hold"} 2.0' in metrics
+        assert "refsys_products_held 1.0" in metrics
         await refsys("hold", "lift", "1", "-m", "it is good")
         await nothing_left(pool)
         assert await state() == "packaged"

@@ -68,6 +68,14 @@ def _head(found: Status, services: Services) -> Iterator[str]:
     yield f"isolation {escape(found.isolation.how) if found.isolation.available else '[yellow]not available[/]'}"
     if found.published is not None:
         yield f"published {found.published}"
+    if found.rules:
+        yield f"rules     [yellow]{', '.join(map(_rule, found.rules))}[/]"
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    """`2 of hold (14 products wait)`."""
+    waiting = f" ({rule['products']} products wait)" if rule["products"] else ""
+    return f"{rule['in_force']} of {rule['kind']}{waiting}"
 
 
 def _processes(found: Status) -> Table:

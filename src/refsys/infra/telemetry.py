@@ -44,6 +44,16 @@ QUEUES_SQL: Final = """
 #: Those that have nothing to do are told too: a series that vanishes cannot be told from one that is not scraped.
 _SUBSCRIBED_SQL = "SELECT DISTINCT stage FROM work.subscription ORDER BY stage"
 STATES: Final = ("due", "running", "parked")
+#: Rules of operators in force, and the products that a hold keeps from being published.
+RULES_SQL: Final = """
+    SELECT kind, (SELECT count(*) FROM catalogue.rule r WHERE r.kind = kinds.kind AND r.lifted_at IS NULL) AS in_force,
+           CASE kind WHEN 'hold' THEN (
+               SELECT count(*) FROM catalogue.product p WHERE p.state = 'packaged' AND EXISTS (
+                   SELECT FROM catalogue.rule r WHERE r.kind = 'hold' AND r.lifted_at IS NULL
+                      AND catalogue.applies(r, p.name, p.collection, p.product_type, p.platform, p.sensing_start)))
+           ELSE 0 END AS products
+      FROM unnest(ARRAY['hold', 'visibility', 'ban', 'pin', 'activate']) AS kinds(kind)
+"""
 _PUBLISHED_SQL = """
     SELECT count(*) FILTER (WHERE kind = 'created') AS published, max(position) AS position,
            extract(epoch FROM max(at))::float8 AS latest
@@ -92,7 +102,7 @@ class Metrics:
     async def _of_database(self) -> list[Metric]:
         up = GaugeMetricFamily("refsys_database_up", "1 where PostgreSQL answers")
         try:
-            subscribed, queues, published = await self._counts(CHECK_TIMEOUT_S)
+            subscribed, queues, published, ruling = await self._counts(CHECK_TIMEOUT_S)
         except DATABASE_ERRORS:
             up.add_metric([], 0)
             return [up]
@@ -119,14 +129,23 @@ class Metrics:
             "instant of the newest change, seconds since 1970",
             value=self._latest,
         )
-        return [up, steps, waiting, counted, feed, latest]
+        rules = GaugeMetricFamily("refsys_rules_in_force", "rules of operators in force, by kind", labels=["kind"])
+        for row in ruling:
+            rules.add_metric([row["kind"]], row["in_force"])
+        held = GaugeMetricFamily(
+            "refsys_products_held", "products that a hold keeps from being published", value=ruling[0]["products"]
+        )
+        return [up, steps, waiting, counted, feed, latest, rules, held]
 
-    async def _count(self) -> tuple[list[asyncpg.Record], list[asyncpg.Record], asyncpg.Record]:
+    async def _count(
+        self,
+    ) -> tuple[list[asyncpg.Record], list[asyncpg.Record], asyncpg.Record, list[asyncpg.Record]]:
         async with self._pool.acquire() as connection:
             return (
                 await connection.fetch(_SUBSCRIBED_SQL),
                 await connection.fetch(QUEUES_SQL),
                 await connection.fetchrow(_PUBLISHED_SQL, self._position),
+                await connection.fetch(RULES_SQL),
             )
 
     async def _of_storage(self) -> list[Metric]:

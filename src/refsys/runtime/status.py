@@ -14,7 +14,7 @@ from refsys.core.errors import RefsysError
 from refsys.infra.postgres import DATABASE_ERRORS, MIGRATED_PACKAGES, connected, require_schema
 from refsys.infra.runfile import RunRecord, is_held, read_run
 from refsys.infra.settings import InboxSettings, Settings
-from refsys.infra.telemetry import QUEUES_SQL
+from refsys.infra.telemetry import QUEUES_SQL, RULES_SQL
 from refsys.ingestion.store import InboxState, inbox_states
 from refsys.runtime import services
 from refsys.runtime.isolation import Isolation, look
@@ -47,6 +47,7 @@ class Status:
     """`run`: the present run, or the last one where `is_up` is false. `database`, `storage`: "ok" or what is wrong.
 
     `inboxes`: those of the settings, then others that are remembered, whose `type` and `url` are unknown ("").
+    `rules`: how many rules of operators are in force, by kind, and the products that holds keep.
     """
 
     is_up: bool
@@ -58,6 +59,7 @@ class Status:
     queues: tuple[Queue, ...]
     inboxes: tuple[dict[str, Any], ...]
     isolation: Isolation
+    rules: tuple[dict[str, Any], ...] = ()
 
     @property
     def is_well(self) -> bool:
@@ -78,6 +80,7 @@ async def gather(settings: Settings) -> Status:
     database, published = NOT_RUNNING, None
     queues: tuple[Queue, ...] = ()
     inboxes: tuple[dict[str, Any], ...] = tuple(_configured(inbox) for inbox in settings.inbox)
+    rules: tuple[dict[str, Any], ...] = ()
     if is_up or settings.database_url.get_secret_value():
         try:
             async with (
@@ -88,6 +91,7 @@ async def gather(settings: Settings) -> Status:
                 queues = _queues(await link.fetch(QUEUES_SQL))
                 published = await link.fetchval("SELECT count(*) FROM catalogue.change WHERE kind = 'created'")
                 inboxes = await _inboxes(link, settings)
+                rules = tuple(dict(row) for row in await link.fetch(RULES_SQL) if row["in_force"])
                 database = "ok"
         except (RefsysError, *DATABASE_ERRORS) as error:
             database = str(error) or "does not answer in time"
@@ -101,6 +105,7 @@ async def gather(settings: Settings) -> Status:
         queues=queues,
         inboxes=inboxes,
         isolation=isolation,
+        rules=rules,
     )
 
 
