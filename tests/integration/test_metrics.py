@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -24,7 +25,7 @@ from refsys.infra.work import Attempt
 from refsys.missions import load_types
 from refsys.runtime.supervisor import running_system
 from refsys.web.app import create_app
-from tests.catalogue_rows import Row, insert_rows
+from tests.catalogue_rows import START, Row, insert_rows
 from tests.proxy import proxied
 from tests.waiting import wait_for
 from tests.web import asked, served
@@ -142,14 +143,8 @@ async def test_publications_are_counted_and_the_feed_moves(metrics: Metrics, poo
         before = await value(metrics, "refsys_feed_latest_timestamp_seconds")
         async with pool.acquire() as connection:
             for number in range(await connection.fetchval("SELECT count(*) FROM catalogue.change"), total):
-                [row] = [Row(f"P{number}")]
-                await insert_rows(connection, [row])
-                await connection.execute(
-                    "INSERT INTO catalogue.change (position, at, kind, product_id)"
-                    " VALUES ($1, clock_timestamp(), 'created', $2)",
-                    number + 1,
-                    row.id,
-                )
+                instant = START + timedelta(hours=number)
+                await insert_rows(connection, [Row(f"P{number}", published_at=instant, modified_at=instant)])
         assert await value(metrics, "refsys_products_published_total") == total
         assert await value(metrics, "refsys_feed_position") == total
         assert await value(metrics, "refsys_feed_latest_timestamp_seconds") > before
