@@ -9,18 +9,17 @@ from tests.real_products.model import Product
 from tests.real_products.sentinel1 import SENTINEL_1
 from tests.real_products.sentinel2 import SENTINEL_2
 from tests.real_products.sentinel3 import SENTINEL_3
+from tests.real_products.sessions import SESSIONS
 
 #: Folders below `data/` that hold products.
 FOLDERS = ("sentinel-1", "sentinel-2", "sentinel-3", "auxiliary", "masks/s1-l1", "masks/s1-l2", "sessions")
 
-PRODUCTS: dict[str, Product] = SENTINEL_1 | SENTINEL_2 | SENTINEL_3 | AUXILIARIES
+PRODUCTS: dict[str, Product] = SENTINEL_1 | SENTINEL_2 | SENTINEL_3 | AUXILIARIES | SESSIONS
 
-#: No row of the tables knows these: true-colour images, and the sessions, which are no products.
+#: No row of the tables knows these: true-colour images, and a station's answer about a session.
 UNKNOWN = {
     "S2B_OPER_MSI_L1C_TC_EPAE_20191001T102654_A013417_T39UWP_N02.08.jp2",
     "S2B_OPER_MSI_L2A_TC_REFS_20230601T211358_A032516_T59GPL_N04.00.jp2",
-    "DCS_02_L20171109175634707000125_ch1_DSIB.xml",
-    "DCS_02_L20171109175634707000125_ch2_DSIB.xml",
     "S1A_20241114143038056552.json",
 }
 

@@ -65,9 +65,10 @@ AUXILIARIES = {
         },
     ),
     "S1A_OPER_REP__SUP___20181208T070000_20181208T111500_0001.EOF": Product(
-        "s1-unavailability", "2018-12-08T07:00:00.000000Z", "2018-12-08T11:15:00.000000Z",
+        "s1-plan", "2018-12-08T07:00:00.000000Z", "2018-12-08T11:15:00.000000Z",
         attributes={
             "productType": "REP__SUP__", "processorName": "MCS", "processingDate": "2018-12-07T00:00:00.000000Z",
+            "processingCenter": "FOS", "processorVersion": "1.0", "fileVersion": "0001", "fileClass": "OPER",
         },
     ),
     "S1__OPER_MSK__LAND__V20140403T210200_G20190711T113000.EOF": Product(

@@ -12,6 +12,7 @@ SENTINEL_1 = {
             "instrumentConfigurationID": "6", "productConsolidation": "PARTIAL", "sliceProductFlag": False,
             "sliceNumber": 1, "totalSlices": 1, "startTimeFromAscendingNode": 5689719.49,
             "processingCenter": "DLR-Oberpfaffenhofen", "processingDate": "2018-06-02T02:15:42.192222Z",
+            "packetStoreID": ["21", "22"], "qualityNumOfElements": 1620,
         },
     ),
     "S1A_IW_GRDH_1ADV_20180227T145413_20180227T145438_020794_023A69_632A.SAFE": Product(
@@ -36,6 +37,7 @@ SENTINEL_1 = {
             "sliceProductFlag": True, "sliceNumber": 1, "totalSlices": 23, "startTimeFromAscendingNode": 164278.8,
             "processingCenter": "Airbus DS-Newport", "processorVersion": "002.82",
             "processingDate": "2018-05-31T08:23:39.379021Z",
+            "productComposition": "Slice",
         },
     ),
     "S1A_IW_GRDH_1SDV_20210809T173953_20210809T174018_039156_049F13_6FF8.SAFE": Product(
@@ -48,6 +50,7 @@ SENTINEL_1 = {
             "sliceProductFlag": True, "sliceNumber": 7, "totalSlices": 20, "startTimeFromAscendingNode": 726683.9,
             "processingCenter": "Airbus Defence and Space-Toulouse", "processorVersion": "003.31",
             "processingDate": "2021-08-09T20:08:52.914621Z",
+            "rfiMitigationPerformed": None, "rfiNbPolarisationsDetected": None,
         },
     ),
     "S1A_IW_RAW__0ADV_20171213T121123_20171213T121947_019684_021735_51B1.SAFE": Product(
@@ -60,6 +63,7 @@ SENTINEL_1 = {
             "instrumentConfigurationID": "6", "productConsolidation": "FULL", "sliceProductFlag": False,
             "sliceNumber": 1, "totalSlices": 20, "startTimeFromAscendingNode": 296088.912,
             "processingCenter": "Airbus DS-Newport", "processingDate": "2017-12-13T12:56:34.154089Z",
+            "packetStoreID": ["25", "24"], "circulationFlag": 13,
         },
     ),
     "S1A_IW_RAW__0SDV_20171213T121623_20171213T121656_019684_021735_C6DB.SAFE": Product(
@@ -72,6 +76,9 @@ SENTINEL_1 = {
             "instrumentConfigurationID": "6", "productConsolidation": "SLICE", "sliceProductFlag": True,
             "sliceNumber": 13, "startTimeFromAscendingNode": 596091.608, "processingCenter": "Airbus DS-Newport",
             "processingDate": "2017-12-13T12:56:32.634114Z",
+            "circulationFlag": 13, "sliceOverlap": 7.4, "theoreticalSliceLength": 25.0, "packetStoreID": ["25", "24"],
+            "completionTimeFromAscendingNode": 628491.556, "lastOrbitNumber": 19684, "lastRelativeOrbitNumber": 12,
+            "qualityNumOfElements": 52053, "qualityNumOfMissingElements": 0, "qualityNumOfCorruptedElements": 0,
         },
     ),
     "S1A_IW_RAW__0SVH_20200120T124746_20200120T125111_030884_038B5E_9470.SAFE": Product(
@@ -84,6 +91,8 @@ SENTINEL_1 = {
             "instrumentConfigurationID": "6", "productConsolidation": "FULL", "sliceProductFlag": False,
             "startTimeFromAscendingNode": 2466932.111, "processingCenter": "DLR-Oberpfaffenhofen",
             "processingDate": "2021-04-19T14:45:16.778287Z",
+            "packetStoreID": ["21"], "circulationFlag": 5, "productSensingConsolidation": None,
+            "qualityNumOfElements": 329646,
         },
     ),
     "S1A_WV_OCN__2SSV_20190518T160559_20190518T161434_027284_0313A0_46F2.SAFE": Product(
@@ -107,6 +116,7 @@ SENTINEL_1 = {
             "instrumentConfigurationID": "6", "productConsolidation": "END", "sliceProductFlag": False,
             "startTimeFromAscendingNode": 4000363.154, "processingCenter": "DLR-Oberpfaffenhofen",
             "processingDate": "2018-10-15T08:40:20.997755Z",
+            "packetStoreID": ["20"], "circulationFlag": 11,
         },
     ),
     "S1B_IW_RAW__0SDV_20171213T121623_20171213T121656_019684_021735_C6DS.SAFE": Product(
@@ -124,6 +134,8 @@ SENTINEL_1 = {
             "instrumentConfigurationID": "1", "productConsolidation": "FULL", "sliceProductFlag": False,
             "startTimeFromAscendingNode": 1743818.281, "processingCenter": "DLR-Oberpfaffenhofen",
             "processingDate": "2018-09-17T14:47:54.825363Z",
+            "packetStoreID": ["22", "37"], "circulationFlag": 7, "qualityNumOfElements": 183276,
+            "platformSerialIdentifier": "B",
         },
     ),
     "S1B_WV_RAW__0ASV_20181001T115404_20181001T115416_012958_017EEF_95EE.SAFE": Product(
@@ -135,6 +147,7 @@ SENTINEL_1 = {
             "instrumentConfigurationID": "1", "productConsolidation": "END", "sliceProductFlag": False,
             "sliceNumber": 1, "totalSlices": 1, "startTimeFromAscendingNode": 4228623.501,
             "processingCenter": "DLR-Oberpfaffenhofen", "processingDate": "2018-10-29T08:31:11.270308Z",
+            "packetStoreID": ["19"], "circulationFlag": 5,
         },
     ),
     "S1B_WV_SLC__1SDV_20181001T134431_20181001T135927_012959_017EF8_00EB.SAFE": Product(
@@ -171,6 +184,8 @@ SENTINEL_1 = {
             "sliceProductFlag": True, "sliceNumber": 1, "totalSlices": 1, "startTimeFromAscendingNode": 735424.9,
             "processingCenter": "Production Service-SERCO", "processorVersion": "003.90",
             "processingDate": "2025-01-18T17:29:43.865787Z",
+            "rfiDetectedH": False, "rfiDetectedV": False, "rfiNbPolarisationsDetected": 0,
+            "rfiMitigationPerformed": "Never", "rfiNbPolarisationsMitigated": 0,
         },
     ),
 }  # fmt: skip

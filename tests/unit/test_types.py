@@ -34,6 +34,8 @@ s1-l0-wave RF_RAW__0S A Sentinel-1/SAR/RF_RAW__0S
     S1A_RF_RAW__0SVH_20200120T110827_20200120T110831_030884_038B5E_18C1.SAFE
 s1-l0-wave-annotation WV_RAW__0A B Sentinel-1/SAR/WV_RAW__0A
     S1B_WV_RAW__0ASV_20181001T115404_20181001T115416_012958_017EEF_95EE.SAFE
+s1-l0-notch N3_RAW__0S C Sentinel-1/SAR/N3_RAW__0S
+    S1C_N3_RAW__0SDV_20200120T110827_20200120T110831_030884_038B5E_18C1.SAFE
 s1-l0-test ZE_RAW__0S A Sentinel-1/SAR/ZE_RAW__0S
     S1A_ZE_RAW__0SDV_20200120T110827_20200120T110831_030884_038B5E_18C1.SAFE
 s1-l0-test Z3_RAW__0S A Sentinel-1/SAR/Z3_RAW__0S
@@ -63,6 +65,37 @@ s1-l2-wave WV_OCN__2S A Sentinel-1/SAR/WV_OCN__2S
     S1A_WV_OCN__2SSV_20190518T160559_20190518T161434_027284_0313A0_46F2.SAFE
 s1-etad IW_ETA__AX A Sentinel-1/SAR/IW_ETA__AX
     S1A_IW_ETA__AXDV_20230806T211729_20230806T211757_049760_05FBCB_9DD6.SAFE
+s1-etad-wave WV_ETA__AX B Sentinel-1/SAR/WV_ETA__AX
+    S1B_WV_ETA__AXSV_20200815T173048_20200815T173116_022937_02B897_E56D.SAFE
+s1-spp-orbit ___OBS__SS A Sentinel-1/SAR/___OBS__SS
+    S1A____OBS__SS___20200828T135345_20200828T153229_034108_09E8
+    S1A____OBS__SS___20211208T014130_20211208T032014_040911_018A.SAFE
+s1-spp-wave REP_MBU_ A Sentinel-1/SAR/REP_MBU_
+    s1a-wv1-mbu-vv-20200828t135345-20200828t153229-034108-03f6a1-001_09E8.bufr
+session-block RAW A Sessions/S1A_20241114143038056552
+    DCS_04_S1A_20241114143038056552_ch1_DSDB_00001.raw
+session-information SESSION - Sessions/L20171109175634707000125
+    DCS_02_L20171109175634707000125_ch1_DSIB.xml
+s1-plan-other REP__MACP_ A Sentinel-1/PLAN/REP__MACP_
+    S1A_OPER_REP__MACP__20130712T015902_20130712T050411_0001
+s1-plan-short REP_SUP A Sentinel-1/PLAN/REP_SUP
+    S1A_OPER_REP_SUP__20181208T070000_20181208T111500_0001.EOF
+s1-plan-short-other REP_MACP A Sentinel-1/PLAN/REP_MACP
+    S1A_OPER_REP_MACP_20130712T015902_20130712T050411_0001
+s1-l0-report REP_L0PSA_ B Sentinel-1/PLAN/REP_L0PSA_
+    S1B_OPER_REP_L0PSA__PDMC_20200303T093232_V20200303T170000_20200303T190000.EOF
+s2-plan MPL__NPPF_ A Sentinel-2/PLAN/MPL__NPPF_
+    S2A_OPER_MPL__NPPF__20180720T110000_20180806T140000_0001.EOF
+s2-plan-other SRA_BANSEG - Sentinel-2/PLAN/SRA_BANSEG
+    S2__OPER_SRA_BANSEG_PDMC_20180720T110000_V20180720T110000_20180806T140000
+s3-plan SRA_GSUNAV - Sentinel-3/PLAN/SRA_GSUNAV
+    S3__OPER_SRA_GSUNAV_PDMC_20180720T110000_V20180720T110000_20180806T140000.xml
+s3-plan-other SRA_GSUNAV B Sentinel-3/PLAN/SRA_GSUNAV
+    S3B_OPER_SRA_GSUNAV_PDMC_20180720T110000_V20180720T110000_20180806T140000
+edrs-plan MPL_RQ1_OA - EDRS/PLAN/MPL_RQ1_OA
+    EDR_OPER_MPL_RQ1_OA_20200303T093232_V20200303T170000_20200310T170000.xml
+edrs-plan-other SER_SR2_OC - EDRS/PLAN/SER_SR2_OC
+    EDR_OPER_SER_SR2_OC_20200303T093232
 s1-aux-safe AUX_CAL A Sentinel-1/AUX/AUX_CAL
     S1A_AUX_CAL_V20171017T080000_G20171013T101200.SAFE
 s1-aux-safe AUX_ICE - Sentinel-1/AUX/AUX_ICE
@@ -91,7 +124,7 @@ s1-mask MSK_OCEAN_ - Sentinel-1/AUX/MSK_OCEAN_
     S1__OPER_MSK_OCEAN__V20140403T210200_G20190711T113000.EOF
 s1-memory-map AUX_OBMEMC A Sentinel-1/AUX/AUX_OBMEMC
     S1A_OPER_AUX_OBMEMC_PDMC_20140201T000000.xml
-s1-unavailability REP__SUP__ A Sentinel-1/AUX/REP__SUP__
+s1-plan REP__SUP__ A Sentinel-1/PLAN/REP__SUP__
     S1A_OPER_REP__SUP___20181208T070000_20181208T111500_0001.EOF
 s2-l1c S2MSI1C A Sentinel-2/MSI/L1C
     S2A_MSIL1C_20210908T042701_N0301_R133_T46RER_20210908T070248.SAFE
@@ -165,7 +198,8 @@ UNKNOWN = [
     "S2A_MSIL1C_20210908T042701_N0301_R133_T46RER.SAFE",
     "S2B_OPER_MSI_L1C_TC_EPAE_20191001T102654_A013417_T39UWP_N02.08.jp2",
     "S3A_OL_1_EFR____20211021T073827_20211021T074112_20211021T091357_0164_077_334_4320_LN1_O_NR_002.ISIP",
-    "DCS_02_L20171109175634707000125_ch1_DSIB.xml",
+    "DCS_02_L20171109175634707000125_ch1_DSDB_00001.raw.part",
+    "EDR_OPER_MPL_RQ0_OA_20200303T093232.xml",
     "LC08_L1TP_042034_20170616_20170629_01_T1",
     "README.md",
 ]
@@ -237,11 +271,12 @@ def test_no_real_name_is_taken_for_two_types(shared_data: Path) -> None:
 
 
 def test_orbit_and_other_single_files_are_delivered_bare_and_folders_zipped() -> None:
-    bare = {"s1-orbit", "s1-planned-orbit", "s1-antenna-errors", "s1-mask", "s1-memory-map", "s1-unavailability"}
-    assert {kind.id for kind in TYPES.types.values() if kind.packaging == "bare"} == bare
+    bare = {kind.id for kind in TYPES.types.values() if kind.packaging == "bare"}
+    assert {"s1-orbit", "s1-mask", "s1-memory-map", "s1-plan", "session-block", "s1-spp-wave"} <= bare
+    assert not {"s1-l1", "s1-aux-safe", "s1-plan-other", "s3-olci", "s2-granule"} & bare
     for kind in TYPES.types.values():
         assert kind.package_suffix == ("" if kind.id in bare else ".zip")
-        assert (kind.documents[0].pattern == "") == (kind.id in bare)
+        assert all((document.pattern == "") == (kind.id in bare) for document in kind.documents)
 
 
 #: what users of CDSE ask for (spec: standards 2.5, distribution 5)
@@ -381,7 +416,7 @@ START_RULE = "manifest//startTime"
     [
         ("about:", "abuot:", 3, "abuot", "unknown key 'abuot'; nearest: 'about'"),
         ("    level: L1\n", "", 2, "level", "field required"),
-        ("mission: S1", "mission: S4", 6, "mission", "input should be 'S1', 'S2' or 'S3', not 'S4'"),
+        ("mission: S1", "mission: S4", 6, "mission", "input should be 'S1', 'S2', 'S3' or '', not 'S4'"),
         ("level: L1", "level: 1", 8, "level", "input should be a valid string, not 1"),
         ("MINE_(", "MINE_((", 4, "name", "not a regular expression: missing ), unterminated"),
         ("S1A_M", "%{s1-satelite}_M", 4, "name", "unknown pattern 's1-satelite'; nearest: 's1-satellite'"),

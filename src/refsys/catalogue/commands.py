@@ -15,7 +15,7 @@ from refsys.core.errors import InvalidProduct
 from refsys.core.grams import name_grams
 from refsys.core.products import Arrival, Description, check_name, product_id
 from refsys.infra.work import emit, enqueue
-from refsys.missions import Recognised, storage_base
+from refsys.missions import COLLECTIONS, Recognised, storage_base
 
 #: The stage that describes contents.
 DESCRIBE = "catalogue.describe"
@@ -160,7 +160,7 @@ async def describe(
         await connection.execute("UPDATE catalogue.product SET current = false WHERE name = $1", content.name)
     identity = product_id(content.name, revision)
     base = _final_base(storage_base(recognised, description.sensing_start), revision, outcome, content.id)
-    kind = recognised.type
+    kind, mission = recognised.type, recognised.mission or content.mission or ""
     await connection.execute(
         _INSERT_PRODUCT,
         identity,
@@ -169,8 +169,8 @@ async def describe(
         content.id,
         base,
         kind.id,
-        kind.collection,
-        kind.mission,
+        COLLECTIONS.get(mission, ""),
+        mission,
         recognised.platform,
         kind.instrument,
         recognised.product_type,

@@ -29,52 +29,50 @@ class Documents:
         self._read = read
         self._documents = {document.name: document for document in recognised.type.documents}
         self._paths = {document.name: _find(document, recognised, files) for document in recognised.type.documents}
-        self._roots: dict[str, etree._Element] = {}
-        self._anchors: dict[str, Anchors] = {}
+        self._roots: dict[str, list[etree._Element]] = {}
+        self._anchors: dict[str, list[Anchors]] = {}
 
     def texts(self, source: Source) -> list[str]:
         """Every value at a source that is not blank; none where the document is absent."""
-        anchors = self._anchors.get(source.document)
-        if anchors is None:
-            root = self.root(source.document)
-            if root is None:
-                return []
-            anchors = self._anchors[source.document] = Anchors(root, self._documents[source.document].anchors)
-        return list(source.path.values(anchors))
+        found = self._anchors.get(source.document)
+        if found is None:
+            wanted = self._documents[source.document].anchors
+            found = self._anchors[source.document] = [Anchors(root, wanted) for root in self.roots(source.document)]
+        return [text for anchors in found for text in source.path.values(anchors)]
 
-    def root(self, name: str) -> etree._Element | None:
-        """The root of a document, None where it is absent."""
-        path = self._paths.get(name, "")
-        if not path:
-            return None
-        root = self._roots.get(name)
-        if root is None:
-            root = self._roots[name] = xml.parse(self._read(path), subject=path)
-        return root
+    def roots(self, name: str) -> list[etree._Element]:
+        """The roots of a document's files; none where it is absent."""
+        roots = self._roots.get(name)
+        if roots is None:
+            beside = self._documents[name].beside
+            paths = self._paths[name] if not beside or any(self._paths[other] for other in beside) else []
+            roots = self._roots[name] = [xml.parse(self._read(path), subject=path) for path in paths]
+        return roots
 
 
-def _find(document: Document, recognised: Recognised, files: Sequence[FileEntry]) -> str:
-    """The path of a document in the file table, empty where it is absent and may be."""
+def _find(document: Document, recognised: Recognised, files: Sequence[FileEntry]) -> list[str]:
+    """The paths of a document in the file table, none where it is absent and may be."""
     if not document.pattern:
-        return recognised.name
+        return [recognised.name]
     path = f"{recognised.name}/{document.pattern}"
-    if "*" in path:
+    if "*" in path or "?" in path:
         pattern = glob_pattern(path)
         found = sorted(entry.path for entry in files if not entry.is_folder and pattern.fullmatch(entry.path))
     else:
         found = [entry.path for entry in files if not entry.is_folder and entry.path == path]
     if found:
-        return found[0]
+        return found if document.many else found[:1]
     if document.required:
         raise InvalidProduct(
             f"has no {document.pattern}, which describes a {recognised.type.id} product ({len(files)} files came)",
             subject=recognised.name,
             advice="compare it with the station's; fetch it again, or ask the station to publish it complete",
         )
-    return ""
+    return []
 
 
 @lru_cache(maxsize=4096)
 def glob_pattern(text: str) -> re.Pattern[str]:
-    """`*` is anything within one folder level."""
-    return re.compile("[^/]*".join(re.escape(piece) for piece in text.split("*")))
+    """`*` is anything within one folder level, `?` one character of it."""
+    wild = {"*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(wild.get(piece) or re.escape(piece) for piece in re.split(r"([*?])", text)))

@@ -51,8 +51,8 @@ def examine_files(
     description = _describe(recognised, documents)
     manifest = recognised.type.manifest
     name = next((d.name for d in recognised.type.documents if manifest is not None and d.pattern == manifest), "")
-    root = documents.root(name) if name else None
-    return description, [] if root is None else _members(recognised, root)
+    roots = documents.roots(name) if name else []
+    return description, [member for root in roots for member in _members(recognised, root)]
 
 
 def _describe(recognised: Recognised, documents: Documents) -> Description:
@@ -84,7 +84,11 @@ def _sensing(recognised: Recognised, values: Values) -> tuple[datetime | None, d
         stop = FOREVER
         values.set(kind.sensing[1], stop)
     for name, instant in zip(kind.sensing, (start, stop), strict=True):
-        if instant is None and not any(problem.startswith(f"{name} is not given") for problem in values.problems):
+        if (
+            instant is None
+            and not kind.undated
+            and not any(problem.startswith(f"{name} is not given") for problem in values.problems)
+        ):
             values.problems.append(f"{name} is not given")
     if start is not None and stop is not None and stop < start:
         values.problems.append(f"it stops ({format_instant(stop)}) before it starts ({format_instant(start)})")

@@ -18,9 +18,6 @@ _DOUBLE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _UNUSED = re.compile(r"[_-]*")
 
-# Attributes are shown in lists, indexed and compared: what is longer is no attribute. Real ones stay below 200.
-_LONGEST = 2000
-
 #: Names carry whole seconds, rounded or cut.
 NAME_TOLERANCE = timedelta(seconds=1.5)
 
@@ -88,10 +85,10 @@ class Values:
             texts = [text.upper() for text in texts]
         kind = rule.attribute.type
         texts = texts if rule.attribute.many else texts[:1]
-        length = sum(len(text) for text in texts)
-        if length > _LONGEST:
+        length, longest = sum(len(text) for text in texts), rule.attribute.longest
+        if length > longest:
             self.problems.append(
-                f"{rule.attribute.name} at {place} has {length} characters, more than {_LONGEST}; left out"
+                f"{rule.attribute.name} at {place} has {length} characters, more than {longest}; left out"
             )
             return None
         try:

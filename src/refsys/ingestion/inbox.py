@@ -130,7 +130,7 @@ class _Inbox:
             check_name(name)
         except HostileInput:
             # printable, and still no product's name: its step will say so
-            return offer, ascii(name)[:250], steps.PRIORITY_NORMAL, self._unwanted(offer)
+            return offer, ascii(name)[:250], steps.PRIORITY_NORMAL, self._unwanted(offer, offer.name[:2])
         found = next(self._types.matching(name), None)
         published = offer.published_at
         backlog = published is not None and published < (cursor or datetime.now(UTC)) - _BACKLOG
@@ -138,14 +138,14 @@ class _Inbox:
             priority = steps.priority(backlog=backlog)
         else:
             priority = self._types.priority(found, found.named_timeliness, backlog=backlog)
-        return offer, name, priority, self._unwanted(offer)
+        return offer, name, priority, self._unwanted(offer, name[:2] if found is None else found.mission)
 
-    def _unwanted(self, offer: Offer) -> str:
+    def _unwanted(self, offer: Offer, mission: str) -> str:
         if self._ignore.fullmatch(offer.name):
             return "its name matches `ignore`"
         if not self._match.fullmatch(offer.name):
             return "its name does not match `match`"
-        if self._inbox.mission and not offer.name.startswith(self._inbox.mission):
+        if self._inbox.mission and mission not in ("", self._inbox.mission):
             return f"it is not of mission {self._inbox.mission}"
         if offer.published_at is not None and offer.published_at <= self._since:
             return "it was published before `since`"

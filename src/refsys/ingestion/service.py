@@ -120,7 +120,7 @@ class _Fetcher:
             origin_size_bytes=offer.size_bytes,
             origin_checksums=offer.checksums,
             found_at=remote.found_at,
-            mission=recognised.type.mission,
+            mission=recognised.mission or self.inbox.mission or None,
         )
         async with attempt.commit() as connection:
             wanted = await store.is_wanted(connection, remote.id)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 from refsys.infra.xmlpath import compile_path
 from refsys.missions.footprint_rules import RULES
-from refsys.missions.functions import DERIVED, VALUES
+from refsys.missions.functions import DERIVED, DERIVED_WITH, VALUES
 from refsys.missions.model import (
     AttributeDefinition,
     AttributeRule,
     Document,
     FootprintRule,
+    PacketStores,
     ProductType,
     RelativeOrbit,
     RetentionClass,
@@ -23,9 +24,8 @@ from refsys.missions.model import (
     TimelinessRule,
 )
 from refsys.missions.rows import RuleRow, Rules, TypeRow
-from refsys.missions.tables import Location, TableFile, nearest, table_error
+from refsys.missions.tables import Location, TableError, TableFile, nearest
 
-_COLLECTIONS = {"S1": "SENTINEL-1", "S2": "SENTINEL-2", "S3": "SENTINEL-3"}
 _PIECE = re.compile(r"%\{([a-z0-9-]+)\}")
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "String": (str,),
@@ -44,6 +44,7 @@ class Tables:
     attributes: dict[str, AttributeDefinition] = field(default_factory=dict)
     timeliness_classes: dict[str, TimelinessClass] = field(default_factory=dict)
     retention_classes: dict[str, RetentionClass] = field(default_factory=dict)
+    packet_stores: dict[str, PacketStores] = field(default_factory=dict)
     patterns: dict[str, str] = field(default_factory=dict)
     sets: dict[str, tuple[TableFile, Rules]] = field(default_factory=dict)
 
@@ -54,7 +55,7 @@ class Tables:
             separator = row.separator if row.many else ""
             prip = name if row.prip is None else row.prip
             self.attributes[name] = AttributeDefinition(
-                name, row.type, row.about, row.many, separator, prip, tuple(row.reference)
+                name, row.type, row.about, row.many, separator, row.longest, prip, tuple(row.reference)
             )
         for name, limits in table.timeliness_classes.items():
             self.timeliness_classes[name] = TimelinessClass(
@@ -62,6 +63,8 @@ class Tables:
             )
         for name, kept in table.retention_classes.items():
             self.retention_classes[name] = RetentionClass(name, kept.about, kept.days)
+        for kind, stores in table.packet_stores.items():
+            self.packet_stores[kind] = PacketStores(kind, stores.first, stores.last, stores.timeliness)
         self.patterns |= table.patterns
         self.sets |= {name: (file, rules) for name, rules in table.rules.items()}
 
@@ -69,7 +72,7 @@ class Tables:
 def build_types(user: Sequence[TableFile], packaged: Sequence[TableFile]) -> Tables:
     """All tables as one; a user's row takes the place of the packaged row of its name.
 
-    Raises ConfigurationError that names file, row and column of everything wrong.
+    Raises TableError that names file, row and column of everything wrong.
     """
     problems: list[str] = []
     tables = Tables()
@@ -89,7 +92,7 @@ def build_types(user: Sequence[TableFile], packaged: Sequence[TableFile]) -> Tab
                 if built is not None:
                     types[kind.id] = built
     if problems:
-        raise table_error(list(dict.fromkeys(problems)))
+        raise TableError(list(dict.fromkeys(problems)))
     tables.types = list(types.values())
     return tables
 
@@ -118,9 +121,11 @@ class _RowBuilder:
         self._check_documents()
         timeliness, retention = self._timeliness(), self._retention()
         for index, name in enumerate(row.derive):
-            self._known(("derive", index), name, DERIVED, "function")
+            self._known(("derive", index), name, {*DERIVED, *DERIVED_WITH}, "function")
         ruled = {rule.attribute.name: rule.attribute for rule in rules}
         for index, name in enumerate(row.sensing):
+            if row.undated and name not in ruled:
+                continue
             known = self._known(("sensing", index), name, ruled, "attribute of this row")
             if known and ruled[name].type != "DateTimeOffset":
                 self._wrong(("sensing", index), f"{name!r} is a {ruled[name].type}, not a DateTimeOffset")
@@ -134,18 +139,26 @@ class _RowBuilder:
             product_type=row.product_type,
             prip_type=row.prip_type or row.product_type,
             mission=row.mission,
-            collection=_COLLECTIONS[row.mission],
             instrument=row.instrument,
             level=row.level,
             documents=tuple(
-                Document(name, document.pattern, document.required, tuple(dict.fromkeys(self._anchors[name])))
+                Document(
+                    name,
+                    document.pattern,
+                    document.required,
+                    document.many,
+                    tuple(document.beside),
+                    tuple(dict.fromkeys(self._anchors[name])),
+                )
                 for name, document in row.documents.items()
             ),
             manifest=row.documents[row.manifest].pattern if row.manifest else None,
             attributes=tuple(rules),
-            derive=tuple(row.derive),
+            derive=tuple(name for name in row.derive if name in DERIVED),
+            derive_with=tuple(name for name in row.derive if name in DERIVED_WITH),
             sensing=(row.sensing[0], row.sensing[1]),
             open_ended=row.open_ended,
+            undated=row.undated,
             footprint=footprint,
             relative_orbit=RelativeOrbit(orbit.cycle, orbit.offsets) if orbit else None,
             packaging=row.packaging,
@@ -266,6 +279,9 @@ class _RowBuilder:
             self._wrong(
                 ("documents",), "a product that is one file (packaging: bare) is its only document: its pattern is ''"
             )
+        for name, document in row.documents.items():
+            for index, other in enumerate(document.beside):
+                self._known(("documents", name, "beside", index), other, row.documents, "document")
         if row.manifest is not None and row.manifest not in row.documents:
             self._wrong(
                 ("manifest",), f"{row.manifest!r} is not a document{nearest(row.manifest, list(row.documents))}"

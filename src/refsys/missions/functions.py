@@ -2,15 +2,19 @@
 
 VALUES turn the texts read for one attribute into its text (or texts); a blank result counts as not given.
 DERIVED compute attributes from the others of a product; they see what was read and return what they add.
+DERIVED_WITH do so from the contents of an auxiliary too, which the catalogue selects by validity.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from refsys.core.times import parse_instant
+from refsys.missions.model import PacketStores
+from refsys.missions.packet_stores import read_memory, timeliness_of_stores
 
 Derive = Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, Any]]
 
@@ -52,6 +56,39 @@ def each_once(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
+def any_true(texts: Sequence[str]) -> list[str]:
+    """true where any of the texts is true, else false."""
+    return ["true" if any(text.lower() == "true" for text in texts) else "false"]
+
+
+def rfi_mitigation(texts: Sequence[str]) -> list[str]:
+    """The mitigation of radio interference as the format writes it, whatever case was used; nothing for other words."""
+    known = {name.lower(): name for name in ("NotSupported", "Never", "BasedOnNoiseMeas", "Always")}
+    return [known[texts[0].lower()]] if texts[0].lower() in known else []
+
+
+def rfi(attributes: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    """Sentinel-1 level 1: in how many polarisations radio interference was seen and taken out (spec/catalogue 6.6).
+
+    Adds nothing where the product has no annotation of it. Stripmap products have no sound detection: 0.
+    """
+    seen = [attributes[name] for name in ("rfiDetectedH", "rfiDetectedV") if name in attributes]
+    if not seen:
+        return {}
+    detected = 0 if fields.get("mode", "").startswith("S") else sum(seen)
+    performed = attributes.get("rfiMitigationPerformed", "NotSupported")
+    return {
+        "rfiNbPolarisationsDetected": detected,
+        "rfiMitigationPerformed": performed,
+        "rfiNbPolarisationsMitigated": detected if performed in ("Always", "BasedOnNoiseMeas") else 0,
+    }
+
+
+def datatake_in_name(attributes: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    """The datatake that a Sentinel-1 name gives in hexadecimal digits."""
+    return {"datatakeID": int(fields["datatake"], 16)}
+
+
 def slice_count(attributes: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     """Sentinel-1 A, C and N products cover a whole datatake: how many slices that is (spec/catalogue 6.3).
 
@@ -83,6 +120,28 @@ VALUES: dict[str, Callable[[Sequence[str]], list[str]]] = {
     "letter": letter,
     "each_word": each_word,
     "each_once": each_once,
+    "any_true": any_true,
+    "rfi_mitigation": rfi_mitigation,
 }
 
-DERIVED: dict[str, Derive] = {"slice_count": slice_count}
+DERIVED: dict[str, Derive] = {"slice_count": slice_count, "rfi": rfi, "datatake_in_name": datatake_in_name}
+
+
+@dataclass(frozen=True, slots=True)
+class AuxiliaryFunction:
+    """A function that needs an auxiliary: the one of `product_type` valid at sensing, of the product's satellite.
+
+    `wanted` is the attribute without which a product has nothing to derive. `parse` turns the auxiliary's bytes (and
+    its name) into what `derive` takes (None where there is no such auxiliary), beside the product's attributes and the
+    tables' packet stores; it returns attributes and problems.
+    """
+
+    product_type: str
+    wanted: str
+    parse: Callable[[bytes, str], Any]
+    derive: Callable[[Mapping[str, Any], Any, Sequence[PacketStores]], tuple[dict[str, Any], list[str]]]
+
+
+DERIVED_WITH: dict[str, AuxiliaryFunction] = {
+    "packet_store_timeliness": AuxiliaryFunction("AUX_OBMEMC", "packetStoreID", read_memory, timeliness_of_stores)
+}

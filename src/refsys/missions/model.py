@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from refsys.core.steps import Rank
 from refsys.infra.xmlpath import XmlPath
 
 ValueType = Literal["String", "Integer", "Double", "DateTimeOffset", "Boolean"]
 Scalar = str | int | float | bool
+
+#: The collection of each mission, by its name in product names.
+COLLECTIONS: Final = {"S1": "SENTINEL-1", "S2": "SENTINEL-2", "S3": "SENTINEL-3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class AttributeDefinition:
     `type` is its OData type. `many`: its value is a list; where a dialect wants text, the items are joined with
     `separator`. Values are plain JSON, instants are text written by `core.times.format_instant`. `prip` is its name in
     the PRIP dialect, empty where it is not there; `reference` are the keys that the reference's catalogue has for it.
+    A text longer than `longest` characters (all items of a list together) is no value.
     """
 
     name: str
@@ -28,6 +32,7 @@ class AttributeDefinition:
     about: str
     many: bool = False
     separator: str = ""
+    longest: int = 2000
     prip: str = ""
     reference: tuple[str, ...] = ()
 
@@ -39,12 +44,15 @@ class AttributeDefinition:
 @dataclass(frozen=True, slots=True)
 class Document:
     """A metadata file of a product. `pattern` is relative to the product (`*` stays within one folder level);
-    empty where the product is one file, which is the document. `anchors` are the elements that the type's rules start
-    from in it (infra.xmlpath)."""
+    empty where the product is one file, which is the document. Of several files that match the first one counts, with
+    `many` all of them, one after the other. It is only looked into where one of the documents `beside` is there.
+    `anchors` are the elements that the type's rules start from in it (infra.xmlpath)."""
 
     name: str
     pattern: str
     required: bool
+    many: bool
+    beside: tuple[str, ...]
     anchors: tuple[str, ...]
 
 
@@ -109,6 +117,17 @@ class TimelinessClass:
 
 
 @dataclass(frozen=True, slots=True)
+class PacketStores:
+    """The packet stores of Sentinel-1's memory that are of one kind, `first` to `last` (none where both are None), and
+    the timeliness of what lies in them: PT, NRT or FAST24."""
+
+    kind: str
+    first: int | None
+    last: int | None
+    timeliness: str
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionClass:
     """How many days products stay after their publication, None for ever."""
 
@@ -131,16 +150,17 @@ class TimelinessRule:
         return self.translate.get(value, self.default) if isinstance(value, str) else self.default
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ProductType:
     """A row: everything the system knows about one kind of product.
 
     `product_type`, `prip_type` (the type in the PRIP dialect), `key_segments` and constants are templates over the
-    name's groups (`{mode}_{kind}`).
-    `sensing` names the attributes that are the product's start and stop; for auxiliaries that is the validity, and
-    `open_ended` means that a stop which is not given is FOREVER. `manifest` is the pattern of the file that lists the
-    members, None where there is none. `derive` names functions (missions.functions.DERIVED) that compute attributes
-    from others.
+    name's groups (`{mode}_{kind}`). `mission` is empty where only the name's group `mission`, or what brought the
+    product, can say it. `sensing` names the attributes that are the product's start and stop; for auxiliaries that is
+    the validity, and `open_ended` means that a stop which is not given is FOREVER, `undated` that both may lack.
+    `manifest` is the pattern of the file that lists the members, None where there is none. `derive` names functions
+    (missions.functions.DERIVED) that compute attributes from others, `derive_with` those that need an auxiliary of the
+    catalogue as well (missions.functions.DERIVED_WITH).
     """
 
     id: str
@@ -149,15 +169,16 @@ class ProductType:
     product_type: str
     prip_type: str
     mission: str
-    collection: str
     instrument: str
     level: str
     documents: tuple[Document, ...]
     manifest: str | None
     attributes: tuple[AttributeRule, ...]
     derive: tuple[str, ...]
+    derive_with: tuple[str, ...]
     sensing: tuple[str, str]
     open_ended: bool
+    undated: bool
     footprint: FootprintRule | None
     relative_orbit: RelativeOrbit | None
     packaging: Literal["zip", "bare"]
@@ -168,6 +189,11 @@ class ProductType:
     key_segments: tuple[str, ...]
 
     @property
+    def collection(self) -> str:
+        """The collection that its products are in; empty where the type does not say their mission."""
+        return COLLECTIONS.get(self.mission, "")
+
+    @property
     def package_suffix(self) -> str:
         """What a package's name adds to the product's."""
         return ".zip" if self.packaging == "zip" else ""
@@ -175,7 +201,11 @@ class ProductType:
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """A name and the type it has. `fields` are the name's groups; `platform` is A, B, … or empty (mission-wide)."""
+    """A name and the type it has.
+
+    `fields` are the name's groups; `platform` is A, B, … or empty (mission-wide); `mission` is empty where neither the
+    type nor the name tells it.
+    """
 
     type: ProductType
     name: str
@@ -183,6 +213,7 @@ class Recognised:
     product_type: str
     prip_type: str
     platform: str
+    mission: str
 
     @property
     def named_timeliness(self) -> str:

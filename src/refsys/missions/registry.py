@@ -14,8 +14,8 @@ from refsys.core import steps
 from refsys.core.errors import ConfigurationError, UnknownProduct
 from refsys.core.products import check_name
 from refsys.missions.building import Tables, build_types
-from refsys.missions.model import AttributeDefinition, ProductType, Recognised, TimelinessClass
-from refsys.missions.tables import TableFile, read_table
+from refsys.missions.model import AttributeDefinition, PacketStores, ProductType, Recognised, TimelinessClass
+from refsys.missions.tables import TableError, TableFile, read_table
 
 
 class TypeRegistry:
@@ -25,6 +25,7 @@ class TypeRegistry:
         self.types: Mapping[str, ProductType] = MappingProxyType({kind.id: kind for kind in tables.types})
         self.attributes: Mapping[str, AttributeDefinition] = MappingProxyType(tables.attributes)
         self.timeliness_classes: Mapping[str, TimelinessClass] = MappingProxyType(tables.timeliness_classes)
+        self.packet_stores: Sequence[PacketStores] = tuple(tables.packet_stores.values())
 
     def recognise(self, name: str) -> Recognised:
         """The type that a product's canonical name has.
@@ -48,7 +49,8 @@ class TypeRegistry:
                 fields = match.groupdict(default="")
                 platform = fields.get("satellite", "").strip("_").upper()
                 product_type, prip_type = (text.format_map(fields) for text in (kind.product_type, kind.prip_type))
-                yield Recognised(kind, name, fields, product_type, prip_type, platform)
+                mission = kind.mission or fields.get("mission", "").upper()
+                yield Recognised(kind, name, fields, product_type, prip_type, platform, mission)
 
     def priority(self, recognised: Recognised, timeliness_class: str, *, backlog: bool = False) -> int:
         """The priority of a product's steps (core.steps); `timeliness_class` is empty where it has none."""
@@ -59,8 +61,8 @@ class TypeRegistry:
 def load_types(extra: Sequence[Path] = ()) -> TypeRegistry:
     """Read and check the tables of the package and those of the user (files, or folders of `*.yaml`).
 
-    A user's row replaces the packaged row of the same id, and is asked before the others. Raises ConfigurationError
-    that names file, row and column of everything wrong.
+    A user's row replaces the packaged row of the same id, and is asked before the others. Raises TableError that names
+    file, row and column of everything wrong.
     """
     return TypeRegistry(build_types(_user_files(extra), _packaged_files()))
 
@@ -87,15 +89,24 @@ def _packaged_files() -> tuple[TableFile, ...]:
 
 
 def _user_files(extra: Sequence[Path]) -> list[TableFile]:
-    files: list[TableFile] = []
+    texts: dict[Path, str] = {}
     for path in extra:
         try:
             found = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
-            files += [read_table(str(file), file.read_text("utf-8")) for file in found]
+            texts |= {file: file.read_text("utf-8") for file in found}
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
                 f"cannot be read: {error}", subject=str(path), advice="see `type_tables`"
             ) from error
         if not found:
             raise ConfigurationError("holds no *.yaml file", subject=str(path), advice="see `type_tables`")
+    files: list[TableFile] = []
+    problems: list[str] = []
+    for file, text in texts.items():
+        try:
+            files.append(read_table(str(file), text))
+        except TableError as error:
+            problems += error.problems
+    if problems:
+        raise TableError(problems)
     return files

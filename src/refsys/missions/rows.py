@@ -5,6 +5,7 @@
     rules: {SET: {ATTRIBUTE: rule}}                  sets of rules that rows share
     timeliness_classes: {CLASS: {about: …, …}}       how soon products must be there
     retention_classes: {CLASS: {about: …, days: …}}  how long they stay
+    packet_stores: {KIND: {first: …, last: …, …}}    Sentinel-1's memory, and how soon what lies there must be down
     types: [row, …]                                  the product types
 
 A rule is a source (`manifest//platform/number`: a document of the row, then a path in it), a list of sources, or the
@@ -49,6 +50,7 @@ class AttributeRow(Row):
     about: str
     many: bool = False
     separator: str = " "
+    longest: Annotated[int, Field(gt=0)] = 2000
     prip: str | None = None
     reference: list[str] = Field(default_factory=list)
 
@@ -89,6 +91,12 @@ class TimelinessClassRow(Row):
     urgent: bool = False
 
 
+class PacketStoresRow(Row):
+    first: Annotated[int, Field(ge=0)] | None = None
+    last: Annotated[int, Field(ge=0)] | None = None
+    timeliness: Literal["PT", "NRT", "FAST24"]
+
+
 class RetentionClassRow(Row):
     about: str
     days: Annotated[int, Field(gt=0)] | None = None
@@ -97,6 +105,8 @@ class RetentionClassRow(Row):
 class DocumentRow(Row):
     pattern: str
     required: bool = True
+    many: bool = False
+    beside: list[str] = Field(default_factory=list)
 
 
 Rules = dict[str, Annotated[RuleRow, BeforeValidator(_as_rule)]]
@@ -108,7 +118,7 @@ class TypeRow(Row):
     name: str
     product_type: str
     prip_type: str = ""
-    mission: Literal["S1", "S2", "S3"]
+    mission: Literal["S1", "S2", "S3", ""] = ""
     instrument: str
     level: str
     documents: dict[str, Annotated[DocumentRow, BeforeValidator(_as_document)]] = Field(default_factory=dict)
@@ -118,6 +128,7 @@ class TypeRow(Row):
     derive: list[str] = Field(default_factory=list)
     sensing: Annotated[list[str], Field(min_length=2, max_length=2)] = ["beginningDateTime", "endingDateTime"]
     open_ended: bool = False
+    undated: bool = False
     footprint: FootprintRow | None = None
     relative_orbit: RelativeOrbitRow | None = None
     packaging: Literal["zip", "bare"] = "zip"
@@ -134,4 +145,5 @@ class Table(Row):
     rules: dict[str, Rules] = Field(default_factory=dict)
     timeliness_classes: dict[str, TimelinessClassRow] = Field(default_factory=dict)
     retention_classes: dict[str, RetentionClassRow] = Field(default_factory=dict)
+    packet_stores: dict[str, PacketStoresRow] = Field(default_factory=dict)
     types: list[TypeRow] = Field(default_factory=list)

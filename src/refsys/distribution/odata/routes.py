@@ -160,7 +160,7 @@ class _Root:
         collection = request.path_params.get("collection", "").strip("'")
         names = attribute_names(self._types, collection)
         if collection and not names:
-            known = sorted({kind.collection for kind in self._types.types.values()})
+            known = sorted({kind.collection for kind in self._types.types.values()} - {""})
             raise ODataError(f"there is no collection {collection!a}; there are {', '.join(known)}", status=404)
         return _json([{"Name": name, "ValueType": self._types.attributes[name].type} for name in names])
 
