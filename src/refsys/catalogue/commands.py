@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from refsys.catalogue.fingerprints import type_fingerprint
 from refsys.catalogue.model import Content, Described, Product, Published, content_digest
 from refsys.catalogue.store import fetch_current
 from refsys.core import footprints, steps
@@ -41,9 +42,9 @@ _INSERT_PRODUCT = """
 INSERT INTO catalogue.product (
     id, name, revision, state, content_id, final_base, type_id, collection, mission, platform, instrument,
     product_type, level, timeliness, sensing_start, sensing_stop, available_at, t0_raw, t0_inputs, visibility,
-    packaging, footprint, footprint_quality, attributes, problems, lineage, name_grams)
+    packaging, footprint, footprint_quality, attributes, problems, lineage, name_grams, type_fingerprint)
 VALUES ($1, $2, $3, 'described', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-        $21, $22, $23, $24, $25, $26)
+        $21, $22, $23, $24, $25, $26, $27)
 ON CONFLICT (id) DO UPDATE SET
     state = 'described', content_id = excluded.content_id, final_base = excluded.final_base,
     type_id = excluded.type_id, collection = excluded.collection, mission = excluded.mission,
@@ -53,6 +54,7 @@ ON CONFLICT (id) DO UPDATE SET
     t0_inputs = excluded.t0_inputs, visibility = excluded.visibility, packaging = excluded.packaging,
     footprint = excluded.footprint, footprint_quality = excluded.footprint_quality,
     attributes = excluded.attributes, problems = excluded.problems, lineage = excluded.lineage,
+    type_fingerprint = excluded.type_fingerprint,
     described_at = clock_timestamp(), packaged_at = NULL, package_layout = NULL, package_name = NULL,
     package_size = NULL, package_md5 = NULL, package_blake3 = NULL
 """
@@ -133,8 +135,9 @@ async def describe(
 ) -> Described:
     """Enter a described content: a new product, other bytes of an unpublished one, or a revision of a published one.
 
-    Announces `product.described` unless nothing changed. Raises InvalidProduct where a published product came with
-    other bytes and its inbox says `on_change = "park"`.
+    The first bytes of a product that was known by its metadata only are a revision too. Announces `product.described`
+    unless nothing changed. Raises InvalidProduct where a published product came with other bytes and its inbox says
+    `on_change = "park"`.
     """
     held = await connection.fetchrow(
         "SELECT * FROM catalogue.hold_name($1, $2, $3)", content.name, content.id, DESCRIBE
@@ -150,7 +153,7 @@ async def describe(
         if await _same_bytes(connection, current, content):
             await _discard(connection, content.id)
             return Described(current.id, "duplicate")
-        if content.id < current.content_id:
+        if content.id < current.content_id and not current.is_metadata_only:
             await _discard(connection, content.id)
             return Described(current.id, "overtaken")
     revision, outcome = _revision_for(current, content)
@@ -189,6 +192,7 @@ async def describe(
         list(description.problems),
         _lineage(content),
         name_grams(content.name),
+        type_fingerprint(kind),
     )
     if outcome == "replaced":
         await connection.execute("DELETE FROM catalogue.footprint_part WHERE product_id = $1", identity)
@@ -243,7 +247,7 @@ def _revision_for(current: Product | None, content: Content) -> tuple[int, str]:
         return 1, "new"
     if current.published_at is None:
         return current.revision, "replaced"
-    if content.on_change != "revise":
+    if content.on_change != "revise" and not current.is_metadata_only:
         raise InvalidProduct(
             f"is published, and {content.source} now offers other bytes under the same name",
             subject=content.name,

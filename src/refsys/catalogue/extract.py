@@ -39,31 +39,32 @@ class ManifestMember:
 
 
 def examine_files(
-    recognised: Recognised, read: Read, files: Sequence[FileEntry]
+    recognised: Recognised, read: Read, files: Sequence[FileEntry], origins: dict[str, str] | None = None
 ) -> tuple[Description, list[ManifestMember]]:
     """Describe a product from its metadata and its name, and list the files that its manifest names.
 
     `read(path)` gives the bytes of a member of `files`. What is not sound is left out and told in
-    `Description.problems`. Raises InvalidProduct where the product is useless (no metadata, not XML, a footprint
-    without the points it needs), HostileInput where its XML is dangerous or its manifest names files outside it.
+    `Description.problems`; `origins` is told where each attribute comes from. Raises InvalidProduct where the product
+    is useless (no metadata, not XML, a footprint without the points it needs), HostileInput where its XML is dangerous
+    or its manifest names files outside it.
     """
     documents = Documents(recognised, read, files)
-    description = _describe(recognised, documents)
+    description = _describe(recognised, documents, {} if origins is None else origins)
     manifest = recognised.type.manifest
     name = next((d.name for d in recognised.type.documents if manifest is not None and d.pattern == manifest), "")
     roots = documents.roots(name) if name else []
     return description, [member for root in roots for member in _members(recognised, root)]
 
 
-def _describe(recognised: Recognised, documents: Documents) -> Description:
+def _describe(recognised: Recognised, documents: Documents, origins: dict[str, str]) -> Description:
     kind = recognised.type
-    values = Values(documents, recognised.fields)
+    values = Values(documents, recognised.fields, origins)
     for rule in kind.attributes:
         values.apply(rule)
     start, stop = _sensing(recognised, values)
     for name in kind.derive:
         for key, value in DERIVED[name](values.plain, recognised.fields).items():
-            values.set(key, value)
+            values.set(key, value, f"function {name}")
     _check_orbits(recognised, values)
     footprint = _footprint(recognised, documents, values.problems)
     return Description(
@@ -82,7 +83,7 @@ def _sensing(recognised: Recognised, values: Values) -> tuple[datetime | None, d
     start, stop = (values.instants.get(name) for name in kind.sensing)
     if stop is None and kind.open_ended:
         stop = FOREVER
-        values.set(kind.sensing[1], stop)
+        values.set(kind.sensing[1], stop, "open end")
     for name, instant in zip(kind.sensing, (start, stop), strict=True):
         if (
             instant is None

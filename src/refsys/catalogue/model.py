@@ -81,6 +81,13 @@ class Product:
     attributes: dict[str, Any]
     problems: tuple[str, ...]
     lineage: dict[str, Any]
+    type_fingerprint: str
+    edition: int
+
+    @property
+    def is_metadata_only(self) -> bool:
+        """Whether it was published without bytes, as other catalogues are taken over (catalogue.bulk)."""
+        return self.published_at is not None and self.package_layout is None
 
 
 #: Columns of a product, in the order of its fields, for SELECT lists.

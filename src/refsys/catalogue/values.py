@@ -25,25 +25,27 @@ NAME_TOLERANCE = timedelta(seconds=1.5)
 class Values:
     """The attributes of one product as they are found, and the problems met on the way.
 
-    `plain` is JSON; `instants` has the same dates as datetimes.
+    `plain` is JSON; `instants` has the same dates as datetimes; `origins` says where each one comes from.
     """
 
-    def __init__(self, documents: Documents, fields: Mapping[str, str]) -> None:
+    def __init__(self, documents: Documents, fields: Mapping[str, str], origins: dict[str, str]) -> None:
         self._documents = documents
         self._fields = fields
         self.plain: dict[str, Any] = {}
         self.instants: dict[str, datetime] = {}
+        self.origins = origins
         self.problems: list[str] = []
 
     def apply(self, rule: AttributeRule) -> None:
         """Give an attribute its value, if there is one."""
-        name, value = rule.attribute.name, self._from_documents(rule)
+        name, (value, origin) = rule.attribute.name, self._from_documents(rule)
         named = self._from_name(rule)
         if value is None:
-            value = named
+            value, origin = named, f"group {rule.group} of the name"
         elif named is not None and not _agree(value, named):
             self.problems.append(f"{name} is {_show(value)} in the metadata but {_show(named)} in the name")
         if value is None and rule.value is not None:
+            origin = f"constant {rule.value}"
             value = rule.value.format_map(self._fields) if isinstance(rule.value, str) else rule.value
             value = self._typed(rule, [value], "the table") if isinstance(value, str) else value
         if value is None:
@@ -51,25 +53,28 @@ class Values:
                 places = " or ".join(str(source) for source in rule.read) or "its name"
                 self.problems.append(f"{name} is not given at {places}")
             return
-        self.set(name, value)
+        self.set(name, value, origin)
 
-    def set(self, name: str, value: Any) -> None:
-        """Set an attribute to a typed value; instants as datetimes."""
+    def set(self, name: str, value: Any, origin: str) -> None:
+        """Set an attribute to a typed value; instants as datetimes. `origin` says where it comes from."""
         if isinstance(value, datetime):
             self.instants[name] = value
             value = format_instant(value)
         self.plain[name] = value
+        self.origins[name] = origin
 
-    def _from_documents(self, rule: AttributeRule) -> Any:
+    def _from_documents(self, rule: AttributeRule) -> tuple[Any, str]:
+        """The value and its source; None where no source has one."""
         for source in rule.read:
             texts = self._documents.texts(source)
             if texts and rule.function:
                 texts = VALUES[rule.function](texts)
             if texts:
-                value = self._typed(rule, texts, str(source))
+                place = str(source)
+                value = self._typed(rule, texts, place)
                 if value is not None:
-                    return value
-        return None
+                    return value, place
+        return None, ""
 
     def _from_name(self, rule: AttributeRule) -> Any:
         text = self._fields.get(rule.group, "") if rule.group else ""

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,19 @@ from refsys.core.errors import ConfigurationError
 from refsys.missions.rows import Table
 
 Location = tuple[str | int, ...]
+
+#: Problems that the message of an error tells.
+_SHOWN: Final = 20
+
+
+class TableError(ConfigurationError):
+    """What is wrong in the tables; `problems` is all of it, each with file, row, line and column."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        shown = "; ".join(problems[:_SHOWN])
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        super().__init__(shown + more, advice="correct the table; nothing was started")
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_table(name: str, text: str) -> TableFile:
-    """Read one file's text. Raises ConfigurationError that lists everything wrong with it."""
+    """Read one file's text. Raises TableError that lists everything wrong with it."""
     try:
         loader = _Loader(text)
         tree = loader.get_single_node()
@@ -53,21 +66,14 @@ def read_table(name: str, text: str) -> TableFile:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigurationError(f"is not YAML: {place}{error.problem}", subject=name) from None
+        raise TableError([f"{name}: is not YAML: {place}{error.problem}"]) from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"is not YAML: {error}", subject=name) from None
+        raise TableError([f"{name}: is not YAML: {error}"]) from None
     try:
         return TableFile(name, Table.model_validate(data), tree)
     except ValidationError as error:
         problems = [f"{_where(name, tree, found['loc'])}: {_explain(found)}" for found in error.errors()]
-        raise table_error(problems) from None
-
-
-def table_error(problems: Sequence[str]) -> ConfigurationError:
-    """One error of all that is wrong in the tables."""
-    shown = "; ".join(problems[:20])
-    more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
-    return ConfigurationError(shown + more, advice="correct the table; nothing was started")
+        raise TableError(problems) from None
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -31,9 +31,10 @@ MEDIA_TYPE: Final = "application/octet-stream"
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z")
 _STORE = """
-INSERT INTO distribution.document (product_id, kind, render_version, body)
-SELECT $1, kind, $2, body FROM unnest($3::text[], $4::text[]) AS rendered(kind, body)
-ON CONFLICT (product_id, kind) DO UPDATE SET render_version = excluded.render_version, body = excluded.body
+INSERT INTO distribution.document (product_id, kind, render_version, edition, body)
+SELECT $1, kind, $2, $3, body FROM unnest($4::text[], $5::text[]) AS rendered(kind, body)
+ON CONFLICT (product_id, kind) DO UPDATE SET
+    render_version = excluded.render_version, edition = excluded.edition, body = excluded.body
 """
 
 
@@ -54,12 +55,15 @@ async def store_documents(connection: asyncpg.Connection, product: Product, type
     """Render and keep a packaged product's bodies; inside the publishing transaction, before `commands.publish`."""
     kinds = [PRODUCT, ATTRIBUTES]
     bodies = [render_product(product), render_attributes(product.attributes, types.attributes)]
-    await connection.execute(_STORE, product.id, RENDER_VERSION, kinds, bodies)
+    await connection.execute(_STORE, product.id, RENDER_VERSION, product.edition, kinds, bodies)
 
 
 def render_product(product: Product) -> str:
-    """The members of a product, without attributes. It is packaged: its size and checksums are final."""
-    assert product.package_size is not None
+    """The members of a product, without attributes. It is packaged, so that its size and checksums are final.
+
+    Of a product that is known by its metadata only, size and checksums are its source's, where that told them.
+    """
+    checksums = {"MD5": product.package_md5, "BLAKE3": product.package_blake3}
     before = {
         "@odata.mediaContentType": MEDIA_TYPE,
         "Id": str(product.id),
@@ -69,10 +73,7 @@ def render_product(product: Product) -> str:
         "OriginDate": _instant(product.t0_raw),
     }
     after = {
-        "Checksum": [
-            _checksum("MD5", product.package_md5, product.packaged_at),
-            _checksum("BLAKE3", product.package_blake3, product.packaged_at),
-        ],
+        "Checksum": [_checksum(name, digest, product.packaged_at) for name, digest in checksums.items() if digest],
         "ContentDate": {"Start": _instant(product.sensing_start), "End": _instant(product.sensing_stop)},
         "Footprint": None if product.footprint is None else f"geography'SRID=4326;{wkt(product.footprint)}'",
         "GeoFootprint": product.footprint,
@@ -143,12 +144,8 @@ def _kind(value: Any) -> str:
             return "String"
 
 
-def _checksum(algorithm: str, digest: bytes | None, made_at: datetime | None) -> dict[str, str | None]:
-    return {
-        "Value": None if digest is None else digest.hex(),
-        "Algorithm": algorithm,
-        "ChecksumDate": _instant(made_at),
-    }
+def _checksum(algorithm: str, digest: bytes, made_at: datetime | None) -> dict[str, str | None]:
+    return {"Value": digest.hex(), "Algorithm": algorithm, "ChecksumDate": _instant(made_at)}
 
 
 def _instant(instant: datetime | None) -> str | None:
