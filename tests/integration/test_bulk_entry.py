@@ -204,7 +204,7 @@ async def test_positions_are_unbroken_while_others_publish_and_enter(dsn: str, p
             await connection.close()
         return count
 
-    async with publishers.running(2):
+    async with publishers.running(1):
         await wait_for(lambda: len(publishers.published) >= 5, 30)
         entered = await asyncio.gather(enter(False), enter(True))
     assert sum(entered) == 300
