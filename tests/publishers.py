@@ -35,7 +35,10 @@ def numbered(number: int) -> str:
 async def make_packaged(
     connection: asyncpg.Connection, name: str, *, body: bytes = b"", on_change: str = "park"
 ) -> tuple[UUID, int]:
-    """Everything up to publication, by the catalogue's commands; no bytes. Returns the ids of product and content."""
+    """Everything up to publication, by the catalogue's commands; no bytes. Returns the ids of product and content.
+
+    Where another content of the name came meanwhile, this one cannot be published any more.
+    """
     files = (FileEntry(f"{name}/manifest.safe", len(body), blake3=body.ljust(32)),)
     arrival = Arrival(name=name, base=f"attempts/{name}", files=files, source="test", on_change=on_change)
     async with connection.transaction():
@@ -51,7 +54,7 @@ async def make_packaged(
             priority=50,
         )
     async with connection.transaction():
-        assert await commands.set_packaged(
+        await commands.set_packaged(
             connection,
             described.product_id,
             content_id,
