@@ -53,6 +53,16 @@ def file_table(name: str, contents: Contents) -> tuple[FileEntry, ...]:
     )
 
 
+def arrival_of(storage: Storage, contents: Contents, name: str, **rest: str) -> Arrival:
+    """Write the files; returns what ingestion would say of them."""
+    base = f"attempts/{uuid.uuid4()}"
+    with storage.batch() as batch:
+        for path, data in contents.items():
+            if data is not None:
+                batch.put(f"{base}/{path_of(name, path)}", data)
+    return Arrival(name=name, base=base, files=file_table(name, contents), source="test", **rest)
+
+
 async def store_product(
     pool: asyncpg.Pool,
     storage: Storage,
@@ -63,12 +73,7 @@ async def store_product(
     priority: int = 50,
 ) -> tuple[UUID, int]:
     """Write the files, let them arrive and describe them; returns the ids of product and content."""
-    base = f"attempts/{uuid.uuid4()}"
-    with storage.batch() as batch:
-        for path, data in contents.items():
-            if data is not None:
-                batch.put(f"{base}/{path_of(name, path)}", data)
-    arrival = Arrival(name=name, base=base, files=file_table(name, contents), source="test", on_change=on_change)
+    arrival = arrival_of(storage, contents, name, on_change=on_change)
     async with pool.acquire() as connection, connection.transaction():
         content_id = await commands.arrive(connection, arrival, priority=priority)
         content = await store.fetch_content(connection, content_id)

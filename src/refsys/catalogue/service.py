@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from refsys.catalogue import commands, store
+from refsys.catalogue.auxiliaries import Auxiliaries
 from refsys.catalogue.completeness import check
 from refsys.catalogue.extract import examine_files
 from refsys.catalogue.model import Content
@@ -30,7 +31,8 @@ def stages(
 ) -> list[Stage]:
     """The stages that the catalogue runs; what an inbox says now of its products counts, not what it said once."""
     by_id = {inbox.id: inbox for inbox in inboxes}
-    describe = partial(_describe, pool=pool, storage=storage, types=types, inboxes=by_id)
+    auxiliaries = Auxiliaries(pool, storage, types)
+    describe = partial(_describe, pool=pool, storage=storage, types=types, inboxes=by_id, auxiliaries=auxiliaries)
     return [
         Stage(name=commands.DESCRIBE, handle=describe),
         Stage(name=commands.DISCARD, handle=partial(_discard, pool=pool, storage=storage)),
@@ -44,6 +46,7 @@ async def _describe(
     storage: Storage,
     types: TypeRegistry,
     inboxes: Mapping[str, InboxSettings],
+    auxiliaries: Auxiliaries,
 ) -> None:
     """In: {content_id}. Effect: a product in the catalogue. Due next: `product.described`."""
     content_id = int(attempt.payload["content_id"])
@@ -60,6 +63,7 @@ async def _describe(
         content = replace(content, on_change=inbox.on_change, completeness=inbox.completeness)
     recognised = types.recognise(content.name)
     description = await asyncio.to_thread(examine, recognised, storage, content, files)
+    description = await auxiliaries.complete(recognised, description)
     timeliness = recognised.type.timeliness.class_of(description.attributes)
     priority = max(types.priority(recognised, timeliness), attempt.priority)
     async with attempt.commit() as connection:
