@@ -75,6 +75,7 @@ async def worker(role: Role) -> None:
     dsn = services.connect(role.settings)
     async with _resources(role, size=role.settings.work.concurrency + 4) as (pool, storage, types):
         stages = wiring.build_stages(role.settings, pool, storage, types)
+        await wiring.plan_changes(pool, types)
         runner = Runner(pool, dsn, stages, role.settings.work, role.name)
         role.ready()
         await runner.run(role.stop)

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from refsys.infra.work import Stage
     from refsys.missions import TypeRegistry
 
-__all__ = ["MIGRATED_PACKAGES", "build_stages", "run_inboxes"]
+__all__ = ["MIGRATED_PACKAGES", "build_stages", "plan_changes", "run_inboxes"]
 
 
 def build_stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
     """Every stage's step kinds, for a worker."""
+    from refsys.catalogue import reextract
     from refsys.catalogue import service as catalogue
     from refsys.distribution import service as distribution
     from refsys.ingestion import service as ingestion
@@ -28,8 +29,16 @@ def build_stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types
     return [
         *ingestion.stages(settings, pool, storage, types),
         *catalogue.stages(pool, storage, types, settings.inbox),
+        *reextract.stages(pool, storage, types),
         *distribution.stages(pool, storage, types),
     ]
+
+
+async def plan_changes(pool: asyncpg.Pool, types: TypeRegistry) -> None:
+    """What a worker's tables say otherwise than those before becomes due."""
+    from refsys.catalogue import reextract
+
+    await reextract.plan(pool, types)
 
 
 async def run_inboxes(
