@@ -1,6 +1,7 @@
 """The catalogue's commands: identity, revisions, publication order."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import asyncpg
@@ -177,3 +178,14 @@ async def test_a_harvester_that_follows_publication_dates_misses_nothing_while_p
     assert len(seen) == len(set(seen)) == count * publishers
     positions = await pool.fetch("SELECT feed_position FROM catalogue.product ORDER BY published_at")
     assert [row["feed_position"] for row in positions] == list(range(1, count * publishers + 1))
+
+
+@pytest.mark.parametrize(("inbox", "mission", "collection"), [("S2", "S2", "SENTINEL-2"), (None, "", "")])
+async def test_a_product_whose_name_tells_no_mission_has_that_of_its_inbox(pool, inbox, mission, collection):
+    plan = "EDR_OPER_MPL_RQ1_OA_20200303T093232_V20200303T170000_20200310T170000.xml"
+    async with pool.acquire() as connection:
+        content_id = await commands.arrive(connection, replace(arrival(name=plan), mission=inbox), priority=50)
+        described = await describe(connection, content_id)
+        product = await store.fetch_product(connection, described.product_id)
+    assert (product.mission, product.collection, product.platform) == (mission, collection, "")
+    assert product.final_base.startswith("EDRS/PLAN/MPL_RQ1_OA")

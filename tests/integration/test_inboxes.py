@@ -256,6 +256,30 @@ async def test_what_the_patterns_leave_alone_is_remembered_with_the_reason(
     assert (ignored["state"], ignored["why"]) == ("filtered", "its name matches `ignore`")
 
 
+async def test_an_inbox_of_one_mission_takes_what_is_of_it_or_of_none(start: Start) -> None:
+    wanted = {
+        "DCS_04_S1A_20241114143038056552_ch1_DSIB.xml",
+        "DCS_02_L20171109175634707000125_ch1_DSIB.xml",
+        "EDR_OPER_MPL_RQ1_OA_20200303T093232_V20200303T170000_20200310T170000.xml",
+        "S1A_unheard-of.zip",
+    }
+    others = {
+        "DCS_04_S2A_20241114143038056552_ch1_DSIB.xml",
+        "S2A_MSIL1C_20210908T042701_N0301_R133_T46RER_20210908T070248.SAFE.zip",
+        "unheard-of.zip",
+    }
+    published = format_instant(datetime.now(UTC))
+    value = [{"Id": name, "Name": name, "PublicationDate": published} for name in wanted | others]
+    async with stranger() as other:
+        other.answers["/odata/v1/Products"] = lambda _: web.json_response({"value": value})
+        inbox = InboxSettings(id="station", type="prip", url=f"{other.url}/odata/v1", poll_s=0.1, mission="S1")
+        async with start(inbox) as pipeline:
+            await wait_for(lambda: _are_known(pipeline, len(value)))
+            offers = await pipeline.offers()
+    assert {offer["name"] for offer in offers if offer["state"] == "filtered"} == others
+    assert {offer["why"] for offer in offers if offer["state"] == "filtered"} == {"it is not of mission S1"}
+
+
 async def test_two_inboxes_on_one_station_share_nothing(station: Station, start: Start, products: list[Path]) -> None:
     for product in products[:2]:
         station.offer(product)

@@ -136,13 +136,15 @@ def test_a_product_without_interference_annotations_has_no_such_attributes_and_i
 
 
 def test_a_block_of_raw_data_is_described_by_its_name_alone() -> None:
-    described = Case("DCS_04_S1a_20241114143038056552_ch2_DSDB_00007.raw", {"": b"\x1a\xcf\xfc\x1d"}).describe()
-    assert described.problems == ()
-    assert (described.sensing_start, described.sensing_stop) == (None, None)
-    assert described.attributes == {
-        "productType": "RAW", "platformShortName": "SENTINEL-1", "platformSerialIdentifier": "A", "channel": 2,
-        "sessionIdentifier": "S1A_20241114143038056552", "stationUnitId": "04", "blockNumber": 7,
-    }  # fmt: skip
+    for satellite in ("S1A", "S1a", "s1a"):
+        name = f"DCS_04_{satellite}_20241114143038056552_ch2_DSDB_00007.raw"
+        described = Case(name, {"": b"\x1a\xcf\xfc\x1d"}).describe()
+        assert described.problems == ()
+        assert (described.sensing_start, described.sensing_stop) == (None, None)
+        assert described.attributes == {
+            "productType": "RAW", "platformShortName": "SENTINEL-1", "platformSerialIdentifier": "A", "channel": 2,
+            "sessionIdentifier": "S1A_20241114143038056552", "stationUnitId": "04", "blockNumber": 7,
+        }  # fmt: skip
 
 
 def information(blocks: int) -> bytes:
