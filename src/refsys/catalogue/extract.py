@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from lxml import etree
 
@@ -26,7 +25,8 @@ from refsys.missions.functions import DERIVED
 
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _SIZE = re.compile(r"[0-9]{1,18}")
-_UNUSABLE = re.compile(r"[\x00-\x1f\\]|^[A-Za-z][A-Za-z0-9+.-]*:|^/")
+_UNUSABLE = re.compile(r"[\x00-\x1f\\]")
+_OUTSIDE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ def examine_files(
     or its manifest names files outside it.
     """
     documents = Documents(recognised, read, files)
-    description = _describe(recognised, documents, {} if origins is None else origins)
+    description = _describe(recognised, documents, origins)
     manifest = recognised.type.manifest
     name = next((d.name for d in recognised.type.documents if manifest is not None and d.pattern == manifest), "")
     roots = documents.roots(name) if name else []
     return description, [member for root in roots for member in _members(recognised, root)]
 
 
-def _describe(recognised: Recognised, documents: Documents, origins: dict[str, str]) -> Description:
+def _describe(recognised: Recognised, documents: Documents, origins: dict[str, str] | None) -> Description:
     kind = recognised.type
     values = Values(documents, recognised.fields, origins)
     for rule in kind.attributes:
@@ -137,17 +137,16 @@ def _members(recognised: Recognised, root: etree._Element) -> list[ManifestMembe
     """`dataObject/byteStream` of an XFDU manifest: size, fileLocation/@href, checksum (CCSDS 661.0)."""
     members: list[ManifestMember] = []
     for stream in root.iter("{*}byteStream"):
-        location: Any = next(stream.iterchildren("{*}fileLocation"), None)
-        href = (location.get("href") or "").strip() if location is not None else ""
+        href, md5 = "", ""
+        for child in stream:
+            tag = child.tag.rpartition("}")[2]
+            if tag == "fileLocation":
+                href = href or child.get("href", "").strip()
+            elif tag == "checksum" and child.get("checksumName", "").upper() == "MD5":
+                md5 = md5 or (child.text or "").strip().lower()
         if not href:
             continue
         size = stream.get("size", "")
-        checksums = [
-            checksum.text or ""
-            for checksum in stream.iterchildren("{*}checksum")
-            if checksum.get("checksumName", "").upper() == "MD5"
-        ]
-        md5 = checksums[0].strip().lower() if checksums else ""
         members.append(
             ManifestMember(
                 path=f"{recognised.name}/{_inside(recognised, href)}",
@@ -161,7 +160,7 @@ def _members(recognised: Recognised, root: etree._Element) -> list[ManifestMembe
 def _inside(recognised: Recognised, href: str) -> str:
     """A manifest's reference as a path within the product."""
     steps = [step for step in href.split("/") if step not in ("", ".")]
-    if _UNUSABLE.search(href) or ".." in steps or not steps:
+    if _UNUSABLE.search(href) or _OUTSIDE.match(href) or ".." in steps or not steps:
         raise HostileInput(
             f"its manifest names {href[:100]!a}, which does not lie inside the product",
             subject=recognised.name,

@@ -28,12 +28,12 @@ class Values:
     `plain` is JSON; `instants` has the same dates as datetimes; `origins` says where each one comes from.
     """
 
-    def __init__(self, documents: Documents, fields: Mapping[str, str], origins: dict[str, str]) -> None:
+    def __init__(self, documents: Documents, fields: Mapping[str, str], origins: dict[str, str] | None = None) -> None:
         self._documents = documents
         self._fields = fields
         self.plain: dict[str, Any] = {}
         self.instants: dict[str, datetime] = {}
-        self.origins = origins
+        self.origins = {} if origins is None else origins
         self.problems: list[str] = []
 
     def apply(self, rule: AttributeRule) -> None:
@@ -66,7 +66,7 @@ class Values:
     def _from_documents(self, rule: AttributeRule) -> tuple[Any, str]:
         """The value and its source; None where no source has one."""
         for source in rule.read:
-            texts = self._documents.texts(source)
+            texts = self._documents.texts(source, all_of_them=rule.attribute.many or rule.function != "")
             if texts and rule.function:
                 texts = VALUES[rule.function](texts)
             if texts:
@@ -77,20 +77,19 @@ class Values:
         return None, ""
 
     def _from_name(self, rule: AttributeRule) -> Any:
-        text = self._fields.get(rule.group, "") if rule.group else ""
-        if _UNUSED.fullmatch(text):
+        if not rule.group or _UNUSED.fullmatch(text := self._fields.get(rule.group, "")):
             return None
         return self._typed(rule, [text], "the name")
 
     def _typed(self, rule: AttributeRule, texts: list[str], place: str) -> Any:
         """The texts as the attribute's type; None, and a problem, where they are not of it."""
+        texts = texts if rule.attribute.many else texts[:1]
         if rule.translate:
             texts = [rule.translate.get(text, text) for text in texts]
         if rule.upper:
             texts = [text.upper() for text in texts]
         kind = rule.attribute.type
-        texts = texts if rule.attribute.many else texts[:1]
-        length, longest = sum(len(text) for text in texts), rule.attribute.longest
+        length, longest = sum(map(len, texts)), rule.attribute.longest
         if length > longest:
             self.problems.append(
                 f"{rule.attribute.name} at {place} has {length} characters, more than {longest}; left out"

@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "up",
     "status",
     "product",
+    "types",
     "aux",
     "blast-radius",
     "visibility",
@@ -31,13 +32,14 @@ COMMANDS: Final = (
     "feed",
     "parked",
     "replay",
+    "import",
     "config",
     "migrate",
     "serve",
     "station",
 )
 #: Modules that cannot be named as their commands are.
-_MODULES: Final = {"aux": "auxiliaries", "blast-radius": "blast_radius"}
+_MODULES: Final = {"aux": "auxiliaries", "blast-radius": "blast_radius", "import": "importing"}
 
 
 class _InOrder(Commands):
