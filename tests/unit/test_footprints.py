@@ -10,6 +10,7 @@ import shapely
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from refsys.core import footprints
 from refsys.core.footprints import PART_SIZE, area_sr, bbox, line, parts, polygon
 from tests.geometry import Point, assert_sound, contains
 
@@ -216,3 +217,24 @@ def test_lines_and_points_get_parts_as_thin_as_a_hair() -> None:
 def test_what_is_no_position_on_earth_is_refused(point: Point) -> None:
     with pytest.raises(ValueError, match="not on Earth"):
         polygon([(0, 0), (1, 0), (1, 1), point])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    centre=st.tuples(st.floats(-180, 180), st.floats(-90, 90)),
+    offsets=st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=3, max_size=5),
+    size_deg=st.sampled_from([0.001, 1.0, 20.0, 150.0]),
+)
+@example(centre=(10, 50), offsets=[(-1, -1), (1, -1), (1, 1), (-1, 1)], size_deg=1.0)
+@example(centre=(180, 50), offsets=[(-1, -1), (-1, 1), (1, 1), (1, -1)], size_deg=1.0)
+def test_the_short_way_of_plain_rings_ends_where_the_long_one_does(
+    centre: Point, offsets: list[Point], size_deg: float
+) -> None:
+    ring = [
+        (max(-180.0, min(180.0, centre[0] + size_deg * x)), max(-90.0, min(90.0, centre[1] + size_deg * y)))
+        for x, y in offsets
+    ]
+    short = polygon(ring)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(footprints, "_is_plain", lambda path: False)
+        assert polygon(ring) == short

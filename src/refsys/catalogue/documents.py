@@ -32,13 +32,19 @@ class Documents:
         self._roots: dict[str, list[etree._Element]] = {}
         self._anchors: dict[str, list[Anchors]] = {}
 
-    def texts(self, source: Source) -> list[str]:
-        """Every value at a source that is not blank; none where the document is absent."""
+    def texts(self, source: Source, *, all_of_them: bool = True) -> list[str]:
+        """Every value at a source that is not blank, or only the first; none where the document is absent."""
         found = self._anchors.get(source.document)
         if found is None:
             wanted = self._documents[source.document].anchors
             found = self._anchors[source.document] = [Anchors(root, wanted) for root in self.roots(source.document)]
-        return [text for anchors in found for text in source.path.values(anchors)]
+        texts: list[str] = []
+        for anchors in found:
+            for text in source.path.values(anchors):
+                texts.append(text)
+                if not all_of_them:
+                    return texts
+        return texts
 
     def roots(self, name: str) -> list[etree._Element]:
         """The roots of a document's files; none where it is absent."""

@@ -34,6 +34,8 @@ _DIGITS = 9
 _GRID = 1e-9
 # Edges between random points cross pair by pair: repairing 500 takes a second, 2,000 half a minute and a gigabyte.
 _MOST_REPAIRED = 500
+# Least bend of a corner that is one, in square degrees.
+_BEND = 1e-6
 # Half the width given to points and lines in the index, in degrees (0.1 m).
 _HAIR = 1e-6
 
@@ -59,6 +61,9 @@ def polygon(points: Sequence[Point]) -> Footprint:
     area = _area(path)
     if turns:
         path = _close_over_pole(ring, turns, area)
+    elif _is_plain(path) and abs(area) <= 2 * math.pi:
+        counter_clockwise = path if area < 0 else path[::-1]
+        return Footprint({"type": "Polygon", "coordinates": [[list(point) for point in counter_clockwise]]})
     shape = shapely.Polygon(path)
     quality = ""
     if not shape.is_valid and len(path) > _MOST_REPAIRED:
@@ -87,7 +92,7 @@ def line(points: Sequence[Point]) -> Footprint:
         raise ValueError("has no point")
     if len(stops) == 1:
         return Footprint({"type": "Point", "coordinates": list(stops[0])})
-    pieces = list(_lines(_wrap(shapely.LineString(unroll(stops)))))
+    pieces = list(_lines(_wrap(shapely.LineString(_unroll(stops)))))
     if len(pieces) == 1:
         return Footprint({"type": "LineString", "coordinates": pieces[0]})
     return Footprint({"type": "MultiLineString", "coordinates": pieces})
@@ -98,12 +103,7 @@ def unroll(points: Sequence[Point]) -> list[Point]:
 
     Raises ValueError where a coordinate is no position on Earth.
     """
-    path: list[Point] = []
-    before: float | None = None
-    for lon, lat in (_position(*point) for point in points):
-        before = lon if before is None else lon + 360.0 * round((before - lon) / 360.0)
-        path.append((before, lat))
-    return path
+    return _unroll([_position(*point) for point in points])
 
 
 def bbox(geometry: Geometry) -> tuple[float, float, float, float]:
@@ -173,7 +173,9 @@ def _position(lon: float, lat: float) -> Point:
         raise ValueError(f"has the position longitude {lon}, latitude {lat}, which is not on Earth")
     if not -180.0 <= lon <= 180.0:
         lon = math.remainder(lon, 360.0)
-    return round(lon, _DIGITS), round(max(-90.0, min(90.0, lat)), _DIGITS)
+    if not -90.0 <= lat <= 90.0:
+        lat = math.copysign(90.0, lat)
+    return round(lon, _DIGITS), round(lat, _DIGITS)
 
 
 def _same(one: Point, other: Point) -> bool:
@@ -187,9 +189,20 @@ def _first_visits(ring: Sequence[Point]) -> list[Point]:
     return list(dict.fromkeys(ring))
 
 
+def _unroll(positions: Sequence[Point]) -> list[Point]:
+    """`unroll`, of positions that are checked already."""
+    path: list[Point] = []
+    before = positions[0][0] if positions else 0.0
+    for lon, lat in positions:
+        step = lon - before
+        before = lon if -180.0 <= step <= 180.0 else lon - 360.0 * round(step / 360.0)
+        path.append((before, lat))
+    return path
+
+
 def _unroll_ring(ring: Sequence[Point]) -> list[Point]:
     path = _along_poles(ring)
-    return unroll([*path, path[0]])
+    return _unroll([*path, path[0]])
 
 
 def _along_poles(ring: Sequence[Point]) -> list[Point]:
@@ -216,6 +229,17 @@ def _area(path: Sequence[Sequence[float]]) -> float:
             mean = (math.cos(phi1) - math.cos(phi2)) / (phi2 - phi1)
         total += math.radians(lon2 - lon1) * mean
     return total
+
+
+def _is_plain(path: Sequence[Point]) -> bool:
+    """Whether an unrolled ring is a convex triangle or quadrilateral without need of repair or cut, as most are."""
+    if len(path) > 5 or any(not -180.0 <= lon <= 180.0 for lon, _ in path):
+        return False
+    bends = [
+        (x2 - x1) * (y3 - y2) - (y2 - y1) * (x3 - x2)
+        for (x1, y1), (x2, y2), (x3, y3) in zip(path, path[1:], [*path[2:], path[1]], strict=False)
+    ]
+    return min(bends) > _BEND or max(bends) < -_BEND
 
 
 def _close_over_pole(ring: Sequence[Point], turns: int, area: float) -> list[Point]:

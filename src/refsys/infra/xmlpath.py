@@ -36,6 +36,12 @@ class Step:
     equal: tuple[tuple[str, str], ...]
     position: int
 
+    def below(self, parents: Iterable[etree._Element]) -> Iterator[etree._Element]:
+        """The children that the step finds, parent by parent."""
+        for parent in parents:
+            children = parent.iterchildren(self.tag)
+            yield from self.keep(children) if self.equal or self.position else children
+
     def keep(self, elements: Iterable[etree._Element]) -> Iterator[etree._Element]:
         count = 0
         for element in elements:
@@ -61,21 +67,12 @@ class XmlPath:
         found: Iterable[etree._Element] = anchors.get(self.anchor.name)
         if self.anchor.equal or self.anchor.position:
             found = self.anchor.keep(found)
+        for step in self.steps:
+            found = step.below(found)
         for element in found:
-            yield from self._below(element, 0)
-
-    def _below(self, element: etree._Element, index: int) -> Iterator[str]:
-        if index == len(self.steps):
             value = element.get(self.attribute) if self.attribute else element.text
             if value is not None and (value := value.strip()):
                 yield value
-            return
-        step = self.steps[index]
-        children: Iterable[etree._Element] = element.iterchildren(step.tag)
-        if step.equal or step.position:
-            children = step.keep(children)
-        for child in children:
-            yield from self._below(child, index + 1)
 
 
 class Anchors:

@@ -18,6 +18,8 @@ from refsys.core.footprints import Footprint, Point, line, polygon, unroll
 #: No format has more: a full orbit of Sentinel-3 has 321 points, half an hour of Sentinel-2 about 2,000
 _MOST_POINTS = 20_000
 
+# float() takes words and underscores too
+_UNUSABLE = re.compile(r"[^0-9eE+.,\s-]")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -53,8 +55,8 @@ def vignettes(texts: Sequence[str]) -> Footprint:
     if len(texts) > _MOST_POINTS // 4:
         raise WrongCount(f"has {len(texts)} vignettes, more than {_MOST_POINTS // 4}")
     path = unroll([point for text in texts for point in _corners(text)])
-    count = max(1, len(texts) - 2)
-    band = shapely.union_all([shapely.MultiPoint(path[4 * i : 4 * (i + 3)]).convex_hull for i in range(count)])
+    threes = [path[4 * first : 4 * (first + 3)] for first in range(max(1, len(texts) - 2))]
+    band = shapely.union_all(shapely.convex_hull(shapely.linestrings(threes)))
     ring = band.exterior if band.geom_type == "Polygon" else band
     return polygon([(math.remainder(lon, 360.0), lat) for lon, lat in shapely.get_coordinates(ring).tolist()])
 
@@ -107,10 +109,13 @@ def _pairs(text: str) -> list[Point]:
 
 def _numbers(text: str) -> list[float]:
     words = text.replace(",", " ").split()
-    bad = next((word for word in words if not _NUMBER.fullmatch(word)), None)
-    if bad is not None:
-        raise ValueError(f"has {bad[:40]!a} where a number is required")
-    return [float(word) for word in words]
+    try:
+        if _UNUSABLE.search(text) is None:
+            return [float(word) for word in words]
+    except ValueError:
+        pass
+    bad = next(word for word in words if not _NUMBER.fullmatch(word))
+    raise ValueError(f"has {bad[:40]!a} where a number is required")
 
 
 def _closes(numbers: Sequence[float], size: int) -> bool:
