@@ -22,7 +22,7 @@ from refsys.catalogue.service import examine
 from refsys.core import footprints
 from refsys.core.errors import Permanent
 from refsys.core.products import Description, FileEntry
-from refsys.core.times import format_instant
+from refsys.core.times import FOREVER, format_instant
 from refsys.infra.storage import MissingObject, Storage
 from refsys.missions import COLLECTIONS, Recognised, TypeRegistry
 
@@ -203,5 +203,10 @@ def _record(one: Redescribed) -> dict[str, Any]:
         "was": one.product.type_fingerprint,
         "fingerprint": one.fingerprint,
         "is_told": one.is_told,
-        **{c: format_instant(value) if isinstance(value, datetime) else value for c, value in values.items()},
+        **{column: _text(value) if isinstance(value, datetime) else value for column, value in values.items()},
     }
+
+
+def _text(instant: datetime) -> str:
+    """As the driver writes instants."""
+    return "infinity" if instant == FOREVER else format_instant(instant)

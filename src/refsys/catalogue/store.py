@@ -10,6 +10,7 @@ import asyncpg
 
 from refsys.catalogue.model import CONTENT_COLUMNS, PRODUCT_COLUMNS, Content, Product
 from refsys.core.products import FileEntry
+from refsys.core.times import FOREVER
 
 _SELECT_PRODUCT = " ".join(("SELECT", ", ".join(PRODUCT_COLUMNS), "FROM catalogue.product"))
 _SELECT_CONTENT = " ".join(("SELECT", ", ".join(CONTENT_COLUMNS), "FROM catalogue.content"))
@@ -35,6 +36,9 @@ def product_from(row: Mapping[str, Any]) -> Product:
     """Make a Product of a row with (at least) PRODUCT_COLUMNS."""
     values = {column: row[column] for column in PRODUCT_COLUMNS}
     values["problems"] = tuple(values["problems"])
+    if values["sensing_stop"] is not None and values["sensing_stop"].tzinfo is None:
+        # the driver writes FOREVER as `infinity`, and reads that without a time zone
+        values["sensing_stop"] = FOREVER
     return Product(**values)
 
 
