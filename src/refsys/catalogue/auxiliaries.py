@@ -14,7 +14,7 @@ import asyncpg
 from refsys.catalogue import store
 from refsys.catalogue.selection import latest_cover
 from refsys.core.products import Description
-from refsys.infra.storage import Storage
+from refsys.infra.storage import Storage, object_key
 from refsys.missions import Recognised, TypeRegistry
 from refsys.missions.functions import DERIVED_WITH, AuxiliaryFunction
 
@@ -65,7 +65,7 @@ class Auxiliaries:
         if whole is None or not files:
             # known by its metadata only
             return None
-        content = await asyncio.to_thread(self._storage.read, f"{whole[0].base}/{files[0].path}")
+        content = await asyncio.to_thread(self._storage.read, object_key(whole[0].base, files[0].path))
         parsed = function.parse(content, product.name)
         while len(self._parsed) >= _KEPT:
             self._parsed.pop(next(iter(self._parsed)))

@@ -26,8 +26,8 @@ DISCARD = "catalogue.discard"
 _ARRIVE = """
 WITH content AS (
     INSERT INTO catalogue.content (name, base, source, mission, on_change, completeness, available_at, t0_raw,
-                                   origin_size, origin_checksums, size, digest, found_at, inputs)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $22)
+                                   origin_size, origin_checksums, size, digest, found_at, inputs, in_place)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $22, $23)
     RETURNING id
 ), file AS (
     INSERT INTO catalogue.file (content_id, ordinal, path, is_folder, size, crc32, md5, blake3)
@@ -120,6 +120,7 @@ async def arrive(connection: asyncpg.Connection, arrival: Arrival, *, priority: 
         steps.PRODUCT_ARRIVED,
         steps.onwards(priority),
         list(arrival.inputs),
+        arrival.in_place,
     )
     return content_id
 
@@ -162,7 +163,7 @@ async def describe(
     if outcome == "revision":
         await connection.execute("UPDATE catalogue.product SET current = false WHERE name = $1", content.name)
     identity = product_id(content.name, revision)
-    base = _final_base(storage_base(recognised, description.sensing_start), revision, outcome, content.id)
+    base = _final_base(content, storage_base(recognised, description.sensing_start), revision, outcome)
     kind, mission = recognised.type, recognised.mission or content.mission or ""
     await connection.execute(
         _INSERT_PRODUCT,
@@ -257,15 +258,18 @@ def _revision_for(current: Product | None, content: Content) -> tuple[int, str]:
     return current.revision + 1, "revision"
 
 
-def _final_base(base: str, revision: int, outcome: str, content_id: int) -> str:
+def _final_base(content: Content, base: str, revision: int, outcome: str) -> str:
+    if content.in_place:
+        return content.base
     # No two contents ever share a final place: a stale worker cannot touch its successor's bytes.
     if outcome == "replaced":
-        return f"{base}/r{revision}c{content_id}"
+        return f"{base}/r{revision}c{content.id}"
     return base if revision == 1 else f"{base}/r{revision}"
 
 
 def _lineage(content: Content) -> dict[str, Any]:
-    return {"content": content.id, "source": content.source, "attempt": content.base.rpartition("/")[2]}
+    way = {"in_place": content.base} if content.in_place else {"attempt": content.base.rpartition("/")[2]}
+    return {"content": content.id, "source": content.source, **way}
 
 
 async def _same_bytes(connection: asyncpg.Connection, current: Product, content: Content) -> bool:

@@ -34,6 +34,7 @@ class Content:
     stored_at: datetime
     discarded_at: datetime | None
     inputs: list[UUID]
+    in_place: bool
 
 
 @dataclass(frozen=True, slots=True)

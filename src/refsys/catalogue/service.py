@@ -19,7 +19,7 @@ from refsys.core.errors import HostileInput, Permanent, Transient
 from refsys.core.products import Description, FileEntry
 from refsys.infra import xml
 from refsys.infra.settings import InboxSettings
-from refsys.infra.storage import Storage
+from refsys.infra.storage import Storage, object_key
 from refsys.infra.work import Attempt, Stage
 from refsys.missions import Recognised, TypeRegistry
 
@@ -94,7 +94,7 @@ def examine(recognised: Recognised, storage: Storage, content: Content, files: S
                 subject=content.name,
                 advice="look at the file; if it is sound, report its type to the developers",
             )
-        return storage.read(f"{content.base}/{path}")
+        return storage.read(object_key(content.base, path))
 
     description, members = examine_files(recognised, read, files)
     lacking = check(members, files, content.completeness)
@@ -111,10 +111,16 @@ def examine(recognised: Recognised, storage: Storage, content: Content, files: S
 
 
 async def _discard(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) -> None:
-    """In: {content_id, final_base}. Effect: the bytes of a discarded content are gone from both its places."""
+    """In: {content_id, final_base}. Effect: the bytes of a discarded content are gone from both its places.
+
+    What lies in place is not ours to delete.
+    """
     async with pool.acquire() as connection:
         content = await store.fetch_content(connection, int(attempt.payload["content_id"]))
         if content is None or content.discarded_at is None:
+            return
+        if content.in_place:
+            log.info("discard.left_in_place", product=content.name, content=content.id)
             return
         files = await store.files_of(connection, content.id)
         busy = await connection.fetchval("SELECT count(*) FROM catalogue.product WHERE content_id = $1", content.id)

@@ -87,7 +87,8 @@ class Arrival:
 
     `base` is the prefix under which `files[].path` lie. `available_at` is the publication date in the source's
     own clock; `origin_*` is what the source announced (of the archive it delivered, not of our package). `inputs` are
-    the products that it was made from, each once.
+    the products that it was made from, each once. What is `in_place` stays under `base` for ever: it belongs to
+    somebody else, or was there before.
     """
 
     name: str
@@ -103,3 +104,4 @@ class Arrival:
     found_at: datetime | None = None
     mission: str | None = None
     inputs: tuple[uuid.UUID, ...] = ()
+    in_place: bool = False

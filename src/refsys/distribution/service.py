@@ -159,7 +159,7 @@ async def _given_up(pool: asyncpg.Pool, storage: Storage, product: Product) -> b
         content = await store.fetch_content(connection, product.content_id)
     is_discarded = content is None or content.discarded_at is not None
     log.info("package.obsolete", product=product.name, content=product.content_id, discarded=is_discarded)
-    if is_discarded:
+    if is_discarded and not (content and content.in_place):
         await asyncio.to_thread(_clear, storage, product.final_base, product.name)
     return is_discarded
 

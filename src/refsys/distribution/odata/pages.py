@@ -13,6 +13,7 @@ from refsys.catalogue.compiler import Scope
 from refsys.catalogue.search import Budget, Search
 from refsys.distribution.odata import documents
 from refsys.distribution.odata.documents import Volatile
+from refsys.infra.storage import object_key
 from refsys.missions import TypeRegistry
 
 _COLUMNS: Final = (
@@ -80,7 +81,7 @@ async def _entity(
         modified_at=row["modified_at"],
         online=row["online"],
         evicted_at=row["evicted_at"],
-        key=f"{row['final_base']}/{row['name']}",
+        key=object_key(row["final_base"], row["name"]),
         deleted_at=row["deleted_at"] if is_deleted else None,
         deletion_cause=row["deletion_cause"],
     )

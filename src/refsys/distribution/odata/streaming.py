@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from refsys.core.errors import RefsysError, Transient
 from refsys.distribution.packages import FilePart, Package, Part
-from refsys.infra.storage import Reader, Storage
+from refsys.infra.storage import Reader, Storage, object_key
 
 log = structlog.get_logger(__name__)
 
@@ -180,7 +180,7 @@ class _Source:
     def _read(self, part: FilePart) -> bytes:
         if self._open is None or self._open[0] != part.path:
             self.close()
-            self._open = part.path, self._storage.open(f"{self._portion.base}/{part.path}")
+            self._open = part.path, self._storage.open(object_key(self._portion.base, part.path))
         data = self._open[1].read_at(part.offset, part.length)
         if len(data) != part.length:
             raise RefsysError(

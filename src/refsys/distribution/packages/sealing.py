@@ -14,7 +14,7 @@ from isal import isal_zlib
 from refsys.core.errors import Permanent, RefsysError
 from refsys.core.products import FileEntry
 from refsys.distribution.packages.model import FilePart, Package
-from refsys.infra.storage import Reader, Storage
+from refsys.infra.storage import Reader, Storage, object_key
 
 #: Bytes that are read at once.
 PIECE: Final = 4 * 2**20
@@ -79,7 +79,7 @@ class Sealing:
         self._md5.close()
 
     def _read(self, entry: FileEntry) -> None:
-        reader = self._storage.open(f"{self._base}/{entry.path}")
+        reader = self._storage.open(object_key(self._base, entry.path))
         try:
             if reader.size_bytes != entry.size_bytes:
                 raise self._differs(entry, f"{reader.size_bytes} bytes", f"{entry.size_bytes}")
@@ -112,8 +112,8 @@ class Sealing:
             f"its file {entry.path} in storage has {found}, and the file table says {expected}: it was altered after "
             "it had been stored",
             subject=self._product_name,
-            advice=f"look at the disk below; put the right bytes (those of the station) at {self._base}/{entry.path} "
-            "and restart this step",
+            advice="look at the disk below; put the right bytes (those of the station) at "
+            f"{object_key(self._base, entry.path)} and restart this step",
         )
 
 

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from refsys.infra.storage.model import Batch, BytesWriter, MissingObject, ObjectInfo, Reader, Storage, StorageFull
+from refsys.infra.storage.model import (
+    Batch,
+    BytesWriter,
+    MissingObject,
+    ObjectInfo,
+    Reader,
+    Storage,
+    StorageFull,
+    object_key,
+)
 
 if TYPE_CHECKING:
     from refsys.infra.settings import Settings
@@ -22,6 +31,7 @@ __all__ = [
     "Reader",
     "Storage",
     "StorageFull",
+    "object_key",
     "open_storage",
     "storage_folder",
 ]

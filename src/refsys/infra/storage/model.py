@@ -162,6 +162,11 @@ def check_key(key: str) -> str:
     return key
 
 
+def object_key(base: str, path: str) -> str:
+    """The key of what lies at `path` under `base`; an empty base is the storage itself."""
+    return f"{base}/{path}" if base else path
+
+
 def check_folder(prefix: str) -> str:
     """Return the prefix without its final slash if it is the key of a folder, else raise HostileInput."""
     return check_key(prefix.removesuffix("/"))
