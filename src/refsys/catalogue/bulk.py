@@ -79,7 +79,8 @@ class Entry:
     own clock. `origin_size_bytes` and `origin_checksums` (by upper-case algorithm, hex) are what the source announced;
     of a product without package they are shown as its own. `inputs` are the products that it was made from, each once.
     `is_extracted`: the description was made of the product's files by its type's row (catalogue.extract); where it was
-    not, products with bytes are described anew in the background.
+    not, products with bytes are described anew in the background. `origin` is what the lineage keeps of the source,
+    for example the product's id there.
     """
 
     recognised: Recognised
@@ -93,6 +94,7 @@ class Entry:
     origin_checksums: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[UUID, ...] = ()
     is_extracted: bool = False
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -237,7 +239,11 @@ def _product(entry: Entry, content_id: int) -> dict[str, Any]:
         "footprint_quality": description.footprint_quality,
         "attributes": description.attributes,
         "problems": list(description.problems),
-        "lineage": {"content": content_id, "source": entry.source},
+        "lineage": {
+            "content": content_id,
+            "source": entry.source,
+            **({"origin": entry.origin} if entry.origin else {}),
+        },
         "name_grams": name_grams(entry.name),
         "type_fingerprint": type_fingerprint(kind) if entry.is_extracted else "",
     }

@@ -1,0 +1,1 @@
+"""Taking over what exists: products in our storage, the catalogues of other hubs and of the reference."""
