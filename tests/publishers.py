@@ -171,9 +171,10 @@ async def check_by_position(pool: asyncpg.Pool, changes: list[asyncpg.Record]) -
 
 def missed_by_date(harvester: ByDate, changes: list[asyncpg.Record]) -> list[tuple[UUID, datetime]]:
     """Publications that it has not seen, though nobody took them away before it could; nothing was seen twice."""
-    assert len(set(harvester.seen)) == len(harvester.seen)
+    seen = set(harvester.seen)
+    assert len(seen) == len(harvester.seen)
     created = {(row["product_id"], row["at"]): row["position"] for row in changes if row["kind"] == "created"}
-    assert set(harvester.seen) <= created.keys()
+    assert seen <= created.keys()
     last_taken: dict[UUID, int] = {}
     for row in changes:
         if row["kind"] in ("withdrawn", "superseded"):
@@ -181,5 +182,5 @@ def missed_by_date(harvester: ByDate, changes: list[asyncpg.Record]) -> list[tup
     return [
         publication
         for publication, position in created.items()
-        if publication not in set(harvester.seen) and last_taken.get(publication[0], 0) < position
+        if publication not in seen and last_taken.get(publication[0], 0) < position
     ]
