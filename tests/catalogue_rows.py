@@ -172,7 +172,8 @@ def _sentinel3(rng: random.Random, number: int, start: datetime) -> Row:
     stop = start + timedelta(minutes=3)
     platform, kind = rng.choice("AB"), rng.choice(("OL_1_EFR___", "SL_1_RBT___", "SR_1_SRA___", "SY_2_SYN___"))
     stamps = f"{start:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M%S}_{stop + timedelta(hours=2):%Y%m%dT%H%M%S}"
-    name = f"S3{platform}_{kind}_{stamps}_0179_{number % 1000:03d}_{_tail(number)}____PS1_O_NR_004.SEN3"
+    place = f"0179_{number % 1000:03d}_{1 + number % 385:03d}_{number % 10_000:04d}"
+    name = f"S3{platform}_{kind}_{stamps}_{place}_PS1_O_NR_004.SEN3"
     return _row(
         rng, name, start, stop, "SENTINEL-3", platform, kind, (12.0, 11.0),
         {
