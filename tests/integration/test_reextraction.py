@@ -333,3 +333,24 @@ async def test_the_preview_says_what_then_happens(system, tables, pool, dsn, tmp
         assert sample["new_problems"] == [p for p in new["problems"] if p not in old["problems"]]
     assert len(samples) == 3
     assert (await previewed("--tables", str(tmp_path / "mine.yaml"))) == [{"affected": 0, "types": {}}]
+
+
+async def test_publications_on_their_way_are_waited_for_before_any_product_is_locked(system, tables, pool):
+    await pool.execute(
+        "INSERT INTO catalogue.rule (kind, name, reason, author) VALUES ('hold', 'MINE_0001.xml', 'not yet', 'me')"
+    )
+    await system.offer(**{f"MINE_000{number}": METADATA.format(number, "<cycle>3</cycle>") for number in (1, 2)})
+    await system.start(tables(ROW))
+    packaged = await system.product("MINE_0001")
+    assert packaged["state"] == "packaged"
+    async with pool.acquire() as publisher:
+        async with publisher.transaction():
+            # what catalogue.publish does: the feed's lock, then the product
+            await publisher.execute("SELECT catalogue.lock_feed()")
+            describing = asyncio.create_task(system.start(tables(BETTER)))
+            waits = "SELECT true FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+            await wait_for(lambda: pool.fetchval(waits), 20)
+            await publisher.execute("SET LOCAL lock_timeout = '300ms'")
+            await publisher.execute("SELECT FROM catalogue.product WHERE id = $1 FOR UPDATE", packaged["id"])
+        await describing
+    assert (await system.product("MINE_0001"))["attributes"]["cycleNumber"] == 3
