@@ -22,8 +22,10 @@ NO_ROW: Final = "no row"
 
 #: Columns without a say in what the catalogue says of a product that it has already: everything else counts.
 _SILENT: Final[Mapping[type, frozenset[str]]] = {
-    ProductType: frozenset({"about", "packaging", "priority", "retention", "key_segments", "prip_type"}),
-    AttributeDefinition: frozenset({"about", "separator", "prip", "reference"}),
+    ProductType: frozenset(
+        {"about", "packaging", "priority", "retention", "key_segments", "prip_type", "stac_collection"}
+    ),
+    AttributeDefinition: frozenset({"about", "separator", "prip", "reference", "stac"}),
     Document: frozenset({"anchors"}),
 }
 _BYTES: Final = 8
