@@ -23,7 +23,8 @@ from refsys.missions.model import (
     TimelinessClass,
     TimelinessRule,
 )
-from refsys.missions.rows import RuleRow, Rules, TypeRow
+from refsys.missions.rows import AttributeRow, RuleRow, Rules, TypeRow
+from refsys.missions.stac import COLLECTION_NAMES, RESERVED, TRANSFORMS, FieldType, StacField
 from refsys.missions.tables import Location, TableError, TableFile, nearest
 
 _PIECE = re.compile(r"%\{([a-z0-9-]+)\}")
@@ -48,14 +49,18 @@ class Tables:
     patterns: dict[str, str] = field(default_factory=dict)
     sets: dict[str, tuple[TableFile, Rules]] = field(default_factory=dict)
 
-    def define(self, file: TableFile) -> None:
-        """Take over everything but the types; what was defined before under the same name is replaced."""
+    def define(self, file: TableFile, problems: list[str]) -> None:
+        """Take over everything but the types; what was defined before under the same name is replaced.
+
+        What is wrong goes into `problems`.
+        """
         table = file.table
         for name, row in table.attributes.items():
             separator = row.separator if row.many else ""
             prip = name if row.prip is None else row.prip
+            stac = _stac_fields(file, name, row, problems)
             self.attributes[name] = AttributeDefinition(
-                name, row.type, row.about, row.many, separator, row.longest, prip, tuple(row.reference)
+                name, row.type, row.about, row.many, separator, row.longest, prip, tuple(row.reference), stac
             )
         for name, limits in table.timeliness_classes.items():
             self.timeliness_classes[name] = TimelinessClass(
@@ -78,7 +83,8 @@ def build_types(user: Sequence[TableFile], packaged: Sequence[TableFile]) -> Tab
     tables = Tables()
     types: dict[str, ProductType] = {}
     for file in (*packaged, *user):
-        tables.define(file)
+        tables.define(file, problems)
+    problems += _stac_clashes(tables.attributes)
     for group in (user, packaged):
         replaced = set(types)
         for file in group:
@@ -95,6 +101,39 @@ def build_types(user: Sequence[TableFile], packaged: Sequence[TableFile]) -> Tab
         raise TableError(list(dict.fromkeys(problems)))
     tables.types = list(types.values())
     return tables
+
+
+def _stac_fields(file: TableFile, name: str, row: AttributeRow, problems: list[str]) -> tuple[StacField, ...]:
+    fields: list[StacField] = []
+    plain: FieldType = "Strings" if row.many else row.type
+    for index, told in enumerate(row.stac):
+        where = file.where(("attributes", name, "stac", index))
+        if told.field in RESERVED:
+            problems.append(f"{where}: every item has {told.field!r} anyway")
+        if told.transform and told.transform not in TRANSFORMS:
+            problems.append(f"{where}: unknown transform {told.transform!r}{nearest(told.transform, list(TRANSFORMS))}")
+            continue
+        kind = TRANSFORMS[told.transform].type if told.transform else plain
+        fields.append(StacField(told.field, kind, told.transform))
+    return tuple(fields)
+
+
+def _stac_clashes(attributes: Mapping[str, AttributeDefinition]) -> list[str]:
+    """Fields that several attributes make, and not of one kind; names that are a field and a group of fields."""
+    fields = [(stac, definition.name) for definition in attributes.values() for stac in definition.stac]
+    kinds: dict[str, tuple[FieldType, str]] = {}
+    problems: list[str] = []
+    for stac, name in fields:
+        kind, first = kinds.setdefault(stac.name, (stac.type, name))
+        if kind != stac.type:
+            problems.append(
+                f"attributes {first!r} and {name!r}: the field {stac.name!r} cannot be {kind} and {stac.type}"
+            )
+    groups = {group for group, dot, _ in (name.partition(".") for name in kinds) if dot}
+    return problems + [
+        f"attribute {kinds[name][1]!r}: {name!r} cannot be a field and hold fields"
+        for name in sorted(groups & set(kinds))
+    ]
 
 
 class _RowBuilder:
@@ -138,6 +177,7 @@ class _RowBuilder:
             name=pattern,
             product_type=row.product_type,
             prip_type=row.prip_type or row.product_type,
+            stac_collection=row.stac_collection,
             mission=row.mission,
             instrument=row.instrument,
             level=row.level,
@@ -148,6 +188,7 @@ class _RowBuilder:
                     document.required,
                     document.many,
                     tuple(document.beside),
+                    document.embedded,
                     tuple(dict.fromkeys(self._anchors[name])),
                 )
                 for name, document in row.documents.items()
@@ -257,6 +298,9 @@ class _RowBuilder:
     def _check_templates(self) -> None:
         for column, text in (("product_type", self._row.product_type), ("prip_type", self._row.prip_type)):
             self._check_template(text, self._file, (*self._place, column))
+        self._check_template(
+            self._row.stac_collection, self._file, (*self._place, "stac_collection"), also=COLLECTION_NAMES
+        )
         for index, segment in enumerate(self._row.storage):
             place = (*self._place, "storage", index)
             self._check_template(segment, self._file, place, also=("product_type",))

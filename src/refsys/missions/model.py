@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from refsys.core.steps import Rank
 from refsys.infra.xmlpath import XmlPath
+from refsys.missions.stac import StacField
 
 ValueType = Literal["String", "Integer", "Double", "DateTimeOffset", "Boolean"]
 Scalar = str | int | float | bool
@@ -23,7 +24,8 @@ class AttributeDefinition:
 
     `type` is its OData type. `many`: its value is a list; where a dialect wants text, the items are joined with
     `separator`. Values are plain JSON, instants are text written by `core.times.format_instant`. `prip` is its name in
-    the PRIP dialect, empty where it is not there; `reference` are the keys that the reference's catalogue has for it.
+    the PRIP dialect, empty where it is not there; `reference` are the keys that the reference's catalogue has for it;
+    `stac` is where it stands in STAC items.
     A text longer than `longest` characters (all items of a list together) is no value.
     """
 
@@ -35,6 +37,7 @@ class AttributeDefinition:
     longest: int = 2000
     prip: str = ""
     reference: tuple[str, ...] = ()
+    stac: tuple[StacField, ...] = ()
 
     def text(self, value: Any) -> Any:
         """The value as one OData value: lists joined, everything else unchanged."""
@@ -46,13 +49,16 @@ class Document:
     """A metadata file of a product. `pattern` is relative to the product (`*` stays within one folder level);
     empty where the product is one file, which is the document. Of several files that match the first one counts, with
     `many` all of them, one after the other. It is only looked into where one of the documents `beside` is there.
-    `anchors` are the elements that the type's rules start from in it (infra.xmlpath)."""
+    `embedded` is the element that stands as text near the start of a file which is no XML (infra.xml.parse_embedded),
+    empty where the file is the document. `anchors` are the elements that the type's rules start from in it
+    (infra.xmlpath)."""
 
     name: str
     pattern: str
     required: bool
     many: bool
     beside: tuple[str, ...]
+    embedded: str
     anchors: tuple[str, ...]
 
 
@@ -154,13 +160,13 @@ class TimelinessRule:
 class ProductType:
     """A row: everything the system knows about one kind of product.
 
-    `product_type`, `prip_type` (the type in the PRIP dialect), `key_segments` and constants are templates over the
-    name's groups (`{mode}_{kind}`). `mission` is empty where only the name's group `mission`, or what brought the
-    product, can say it. `sensing` names the attributes that are the product's start and stop; for auxiliaries that is
-    the validity, and `open_ended` means that a stop which is not given is FOREVER, `undated` that both may lack.
-    `manifest` is the pattern of the file that lists the members, None where there is none. `derive` names functions
-    (missions.functions.DERIVED) that compute attributes from others, `derive_with` those that need an auxiliary of the
-    catalogue as well (missions.functions.DERIVED_WITH).
+    `product_type`, `prip_type` (the type in the PRIP dialect), `stac_collection`, `key_segments` and constants are
+    templates over the name's groups (`{mode}_{kind}`). `mission` is empty where only the name's group `mission`, or
+    what brought the product, can say it. `sensing` names the attributes that are the product's start and stop; for
+    auxiliaries that is the validity, and `open_ended` means that a stop which is not given is FOREVER, `undated` that
+    both may lack. `manifest` is the pattern of the file that lists the members, None where there is none. `derive`
+    names functions (missions.functions.DERIVED) that compute attributes from others, `derive_with` those that need an
+    auxiliary of the catalogue as well (missions.functions.DERIVED_WITH).
     """
 
     id: str
@@ -168,6 +174,7 @@ class ProductType:
     name: re.Pattern[str]
     product_type: str
     prip_type: str
+    stac_collection: str
     mission: str
     instrument: str
     level: str

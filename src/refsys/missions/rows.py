@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from refsys.core.steps import Rank
 from refsys.missions.model import ValueType
+from refsys.missions.stac import FIELD
 
 # one segment of a key: a name or a template, no path
 _SEGMENT = r"^[A-Za-z0-9{][A-Za-z0-9._{}-]*$"
@@ -45,6 +46,16 @@ def _as_timeliness(value: Any) -> Any:
     return {"default": value} if isinstance(value, str) else value
 
 
+def _as_stac(value: Any) -> Any:
+    fields = value if isinstance(value, list) else [value]
+    return [{"field": field} if isinstance(field, str) else field for field in fields]
+
+
+class StacRow(Row):
+    field: Annotated[str, Field(pattern=FIELD)]
+    transform: str = ""
+
+
 class AttributeRow(Row):
     type: ValueType
     about: str
@@ -53,6 +64,7 @@ class AttributeRow(Row):
     longest: Annotated[int, Field(gt=0)] = 2000
     prip: str | None = None
     reference: list[str] = Field(default_factory=list)
+    stac: Annotated[list[StacRow], BeforeValidator(_as_stac)] = Field(default_factory=list)
 
 
 class RuleRow(Row):
@@ -107,6 +119,7 @@ class DocumentRow(Row):
     required: bool = True
     many: bool = False
     beside: list[str] = Field(default_factory=list)
+    embedded: Annotated[str, Field(pattern=r"^(?:[A-Za-z_][A-Za-z0-9._-]*)?$")] = ""
 
 
 Rules = dict[str, Annotated[RuleRow, BeforeValidator(_as_rule)]]
@@ -118,6 +131,7 @@ class TypeRow(Row):
     name: str
     product_type: str
     prip_type: str = ""
+    stac_collection: str = ""
     mission: Literal["S1", "S2", "S3", ""] = ""
     instrument: str
     level: str
