@@ -70,6 +70,9 @@ def _head(found: Status, services: Services) -> Iterator[str]:
         yield f"published {found.published}"
     if found.rules:
         yield f"rules     [yellow]{', '.join(map(_rule, found.rules))}[/]"
+    for anew in found.described_anew:
+        left = "products are being counted" if anew["left"] is None else f"{anew['left']} products left"
+        yield f"tables    changed: {escape(printable(anew['type']))} is described anew, {left}"
 
 
 def _rule(rule: dict[str, Any]) -> str:

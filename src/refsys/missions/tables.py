@@ -16,7 +16,7 @@ from refsys.missions.rows import Table
 
 Location = tuple[str | int, ...]
 
-#: Problems that the message of an error tells.
+#: Problems that the message of an error tells, and known words that a problem tells.
 _SHOWN: Final = 20
 
 
@@ -77,9 +77,12 @@ def read_table(name: str, text: str) -> TableFile:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """`; nearest: 'x'`, or what is known where nothing is near."""
+    """`; nearest: 'x'`, or what is known where nothing is near and it is not much."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; nearest: {near[0]!r}" if near else f"; known: {', '.join(sorted(known))}"
+    if near:
+        return f"; nearest: {near[0]!r}"
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"; known: {', '.join(sorted(known)[:_SHOWN])}{more}"
 
 
 def _explain(found: Any) -> str:

@@ -27,6 +27,12 @@ _WAY: Final = ("ingestion", "catalogue", "production", "distribution", "lifecycl
 NOT_RUNNING: Final = "not running"
 NOT_MADE: Final = "not made yet"
 
+#: Steps of refsys.catalogue.reextract, by the type that they are for.
+_DESCRIBED_ANEW: Final = """
+SELECT key AS type, min((payload ->> 'left')::bigint) AS left FROM work.step
+ WHERE stage = 'catalogue.reextract' AND state <> 'parked' GROUP BY key ORDER BY key
+"""
+
 _UNKNOWN: Final = {"id": "", "type": "", "url": "", "state": "not looked yet"}
 
 
@@ -47,7 +53,8 @@ class Status:
     """`run`: the present run, or the last one where `is_up` is false. `database`, `storage`: "ok" or what is wrong.
 
     `inboxes`: those of the settings, then others that are remembered, whose `type` and `url` are unknown ("").
-    `rules`: how many rules of operators are in force, by kind, and the products that holds keep.
+    `rules`: how many rules of operators are in force, by kind, and the products that holds keep. `described_anew`: the
+    types whose products are described anew because tables changed, and how many are `left` (None: not counted yet).
     """
 
     is_up: bool
@@ -60,6 +67,7 @@ class Status:
     inboxes: tuple[dict[str, Any], ...]
     isolation: Isolation
     rules: tuple[dict[str, Any], ...] = ()
+    described_anew: tuple[dict[str, Any], ...] = ()
 
     @property
     def is_well(self) -> bool:
@@ -81,6 +89,7 @@ async def gather(settings: Settings) -> Status:
     queues: tuple[Queue, ...] = ()
     inboxes: tuple[dict[str, Any], ...] = tuple(_configured(inbox) for inbox in settings.inbox)
     rules: tuple[dict[str, Any], ...] = ()
+    described_anew: tuple[dict[str, Any], ...] = ()
     if is_up or settings.database_url.get_secret_value():
         try:
             async with (
@@ -92,6 +101,7 @@ async def gather(settings: Settings) -> Status:
                 published = await link.fetchval("SELECT count(*) FROM catalogue.change WHERE kind = 'created'")
                 inboxes = await _inboxes(link, settings)
                 rules = tuple(dict(row) for row in await link.fetch(RULES_SQL) if row["in_force"])
+                described_anew = tuple(dict(row) for row in await link.fetch(_DESCRIBED_ANEW))
                 database = "ok"
         except (RefsysError, *DATABASE_ERRORS) as error:
             database = str(error) or "does not answer in time"
@@ -106,6 +116,7 @@ async def gather(settings: Settings) -> Status:
         inboxes=inboxes,
         isolation=isolation,
         rules=rules,
+        described_anew=described_anew,
     )
 
 
