@@ -271,7 +271,9 @@ async def test_an_inbox_of_one_mission_takes_what_is_of_it_or_of_none(start: Sta
     published = format_instant(datetime.now(UTC))
     value = [{"Id": name, "Name": name, "PublicationDate": published} for name in wanted | others]
     async with stranger() as other:
-        other.answers["/odata/v1/Products"] = lambda _: web.json_response({"value": value})
+        other.answers["/odata/v1/Products"] = lambda request: web.json_response(
+            {"value": [] if int(request.query.get("$skip", 0)) else value}
+        )
         inbox = InboxSettings(id="station", type="prip", url=f"{other.url}/odata/v1", poll_s=0.1, mission="S1")
         async with start(inbox) as pipeline:
             await wait_for(lambda: _are_known(pipeline, len(value)))
