@@ -96,6 +96,7 @@ async def test_every_query_has_an_index(connection):
         plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}", *args))
         assert "on product" in plan, plan
         assert "Seq Scan on product" not in plan, f"{sql}\n{plan}"
+        assert ("= 11) IS TRUE" in sql) == ("product_endless" in plan), plan
 
 
 async def test_no_query_reads_the_whole_table(connection):
