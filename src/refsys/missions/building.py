@@ -308,13 +308,17 @@ class _RowBuilder:
     def _check_template(self, text: str, file: TableFile, place: Location, *, also: Sequence[str] = ()) -> None:
         known = [*self._groups, *also]
         try:
-            names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+            fields = [field for field in string.Formatter().parse(text) if field[1] is not None]
         except ValueError as error:
             self._problems.append(f"{file.where(place)}: {text!r} is not a template: {error}")
             return
-        for name in names:
+        for _, name, format_spec, conversion in fields:
             if name not in known:
-                self._problems.append(f"{file.where(place)}: unknown group {name!r}{nearest(name, known)}")
+                self._problems.append(f"{file.where(place)}: unknown group {name!r}{nearest(str(name), known)}")
+            elif format_spec or conversion:
+                self._problems.append(
+                    f"{file.where(place)}: {text!r} is not a template: a group stands alone in braces"
+                )
 
     def _check_documents(self) -> None:
         row = self._row

@@ -129,7 +129,7 @@ class TypeRow(Row):
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     about: str
     name: str
-    product_type: str
+    product_type: Annotated[str, Field(pattern=_SEGMENT)]
     prip_type: str = ""
     stac_collection: str = ""
     mission: Literal["S1", "S2", "S3", ""] = ""
