@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import orjson
 import pytest
 from aiohttp import web
@@ -22,6 +25,7 @@ from refsys.catalogue.takeover.runs import Line, Run
 from refsys.core.errors import RefsysError
 from refsys.core.products import Description
 from refsys.infra.postgres import connect, create_pool
+from refsys.infra.settings import Settings
 from refsys.infra.storage import Reader, Storage
 from refsys.infra.storage.local import LocalStorage
 from refsys.runtime.embedded import EmbeddedPostgres
@@ -171,7 +175,7 @@ async def test_an_import_that_was_killed_goes_on_where_it_was(
 
 @pytest.fixture
 async def hub(
-    postgres_server: EmbeddedPostgres, template: str, settings: Any
+    postgres_server: EmbeddedPostgres, template: str, settings: Settings
 ) -> AsyncIterator[tuple[str, asyncpg.Pool]]:
     """Another system of ours as the hub: its OData root and its database."""
     connection = await asyncpg.connect(postgres_server.dsn)
@@ -185,7 +189,7 @@ async def hub(
 
 
 async def test_another_hub_is_taken_over_by_publication_date(
-    pool: asyncpg.Pool, refsys: Call, hub: tuple[str, asyncpg.Pool]
+    pool: asyncpg.Pool, refsys: Call, hub: tuple[str, asyncpg.Pool], settings: Settings
 ) -> None:
     root, of_hub = hub
     rows = list(plausible_rows(130))
@@ -211,6 +215,18 @@ async def test_another_hub_is_taken_over_by_publication_date(
         # of the orbits these names say something else
         given = {name: value for name, value in row.attributes.items() if "rbit" not in name}
         assert given.items() <= found["attributes"].items()
+    # and users of this one find the same
+    transport = httpx.ASGITransport(create_app(pool=pool, storage=None, types=TYPES, settings=settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://ours") as us, httpx.AsyncClient() as them:
+        asked = {"$filter": f"Name eq '{rows[0].name}'", "$expand": "Attributes"}
+        [of_us] = (await us.get("/odata/v1/Products", params=asked)).json()["value"]
+        [of_them] = (await them.get(f"{root}/Products", params=asked)).json()["value"]
+    same = ("Id", "Name", "ContentLength", "ContentDate", "OriginDate")
+    assert {key: of_us[key] for key in same} == {key: of_them[key] for key in same}
+    # the MD5 of these rows is none, and left out
+    [checksum] = of_us["Checksum"]
+    assert checksum["Value"] in {checksum["Value"] for checksum in of_them["Checksum"]}
+    assert (of_us["Online"], of_them["Online"]) == (False, True)
     # what comes later is found from there on, and nothing is asked again
     new = list(plausible_rows(140, seed=9))[-1]
     async with of_hub.acquire() as connection:
@@ -296,8 +312,9 @@ def stored(request: pytest.FixtureRequest, storage: Storage) -> Storage:
 async def look_and_take(connection: asyncpg.Connection, storage: Storage, prefix: str = "", **how: Any) -> list[Line]:
     told: list[Line] = []
     run = await Run.open(connection, "bucket", prefix, told.extend, **how)
-    findings = await asyncio.to_thread(bucket.look, storage, prefix, TYPES)
-    await bucket.take_over(run, storage, TYPES, findings)
+    with contextlib.closing(bucket.Reader(storage)) as reader:
+        findings = await asyncio.to_thread(reader.look, prefix, TYPES)
+        await bucket.take_over(run, reader, TYPES, findings)
     return told
 
 
@@ -342,6 +359,18 @@ async def test_products_in_storage_arrive_where_they_lie(connection: asyncpg.Con
     assert all_bytes(stored) == before
     again = await look_and_take(connection, stored, again=True)
     assert {line.outcome.value for line in again} == {"archive", "already there", "refused"}
+
+
+async def test_files_with_names_that_are_no_keys_are_refused(
+    connection: asyncpg.Connection, storage: LocalStorage, refsys: Call, tmp_path: Path
+) -> None:
+    for folder in (b"a\nb", b"a\xffb", b"a\\b"):
+        path = os.fsencode(storage.root) + b"/" + folder + b"/" + RAW.encode()
+        Path(os.fsdecode(path)).mkdir(parents=True)
+        Path(os.fsdecode(path + b"/manifest.safe")).write_bytes(b"<x/>")
+    told = await refsys("bucket", "--report", tmp_path / "report")
+    assert "3 refused" in told.stdout
+    assert await connection.fetchval("SELECT count(*) FROM catalogue.content") == 0
 
 
 class Breaking(LocalStorage):

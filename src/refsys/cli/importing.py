@@ -58,17 +58,17 @@ def bucket(
 
     async def work(job: _Job) -> None:
         import asyncio
+        from contextlib import closing
 
-        from refsys.catalogue.takeover.bucket import look, take_over
+        from refsys.catalogue.takeover.bucket import Reader, take_over
         from refsys.infra.storage import open_storage
 
-        storage = open_storage(job.settings)
-        async with job.run("bucket", prefix or "all of storage", again=again) as run:
-            findings = await asyncio.to_thread(look, storage, prefix, job.types)
-            job.say(
-                f"{len(findings.roots)} products, {len(findings.archives)} archives, {findings.others} other objects"
-            )
-            await take_over(run, storage, job.types, findings, completeness=completeness)
+        with closing(Reader(open_storage(job.settings))) as reader:
+            async with job.run("bucket", prefix or "all of storage", again=again) as run:
+                findings = await asyncio.to_thread(reader.look, prefix, job.types)
+                archives, others = len(findings.archives), findings.others
+                job.say(f"{len(findings.roots)} products, {archives} archives, {others} other objects")
+                await take_over(run, reader, job.types, findings, completeness=completeness)
 
     _do(context, work, report=report, dry_run=dry_run, reason=reason, author=author)
 

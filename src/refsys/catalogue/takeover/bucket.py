@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -24,8 +24,8 @@ from refsys.catalogue.takeover.runs import Line, Outcome, Run, known_names
 from refsys.core import steps
 from refsys.core.errors import HostileInput, InvalidProduct, RefsysError
 from refsys.core.products import Arrival, FileEntry, canonical_name
-from refsys.infra.storage import ObjectInfo, Storage, object_key
-from refsys.missions import Recognised, TypeRegistry
+from refsys.infra.storage import MissingObject, ObjectInfo, Storage, object_key
+from refsys.missions import TypeRegistry
 
 #: Where fetched products lie until they are packaged (ingestion.service.ATTEMPTS): those arrive by themselves.
 _ATTEMPTS: Final = "attempts/"
@@ -50,12 +50,32 @@ class Root:
 
 @dataclass(slots=True)
 class Findings:
-    """What lies in storage: products by the names of types, archives of them, and their files of checksums."""
+    """What lies in storage: products by the names of types, archives of them, and their files of checksums.
+
+    `strange` are keys that nothing can be stored under.
+    """
 
     roots: set[Root] = field(default_factory=set)
     archives: set[str] = field(default_factory=set)
     sums: set[str] = field(default_factory=set)
+    strange: set[str] = field(default_factory=set)
     others: int = 0
+
+    def sort(self, key: str, is_product: Callable[[str], bool]) -> None:
+        """Say what an object is; the outermost name of a product counts."""
+        segments = key.split("/")
+        last = segments[-1]
+        place = next((place for place, segment in enumerate(segments) if is_product(segment)), None)
+        if place is not None and not key.isprintable():
+            self.strange.add(ascii(key)[1:-1])
+        elif place is not None:
+            self.roots.add(Root("/".join(segments[:place]), segments[place]))
+        elif last.endswith(_SUMS):
+            self.sums.add(key)
+        elif canonical_name(last) != last and is_product(canonical_name(last)):
+            self.archives.add(key)
+        else:
+            self.others += 1
 
 
 class Stopped(Exception):
@@ -64,13 +84,32 @@ class Stopped(Exception):
 
 @dataclass(slots=True)
 class Reader:
-    """Reads products; after `stop`, which any thread may call, the next piece is not read any more."""
+    """Looks into storage and reads products (blocking); after `close`, which any thread may call, it does no more."""
 
     storage: Storage
     is_stopped: bool = False
 
-    def stop(self) -> None:
+    def close(self) -> None:
         self.is_stopped = True
+
+    def look(self, prefix: str, types: TypeRegistry) -> Findings:
+        """Everything under a prefix of keys."""
+
+        @lru_cache(maxsize=100_000)
+        def is_product(segment: str) -> bool:
+            try:
+                types.recognise(segment)
+            except RefsysError:
+                return False
+            return True
+
+        findings = Findings()
+        for info in self.storage.list(prefix):
+            if self.is_stopped:
+                raise Stopped
+            if not info.key.startswith(_ATTEMPTS) and not info.key.endswith("/"):
+                findings.sort(info.key, is_product)
+        return findings
 
     def files_of(self, root: Root, sums: bool) -> tuple[tuple[FileEntry, ...], datetime]:
         """The file table of a product, and when the last of its files was written; `sums`: compare its checksums.
@@ -143,52 +182,22 @@ def _compare(root: Root, entries: Sequence[FileEntry], sums: Mapping[str, str]) 
         )
 
 
-def look(storage: Storage, prefix: str, types: TypeRegistry) -> Findings:
-    """Everything under a prefix of keys (blocking)."""
-
-    @lru_cache(maxsize=100_000)
-    def recognised(segment: str) -> Recognised | None:
-        try:
-            return types.recognise(segment)
-        except RefsysError:
-            return None
-
-    findings = Findings()
-    for info in storage.list(prefix):
-        if info.key.startswith(_ATTEMPTS) or info.key.endswith("/"):
-            continue
-        segments = info.key.split("/")
-        place = next((place for place, segment in enumerate(segments) if recognised(segment)), None)
-        last = segments[-1]
-        if place is not None:
-            findings.roots.add(Root("/".join(segments[:place]), segments[place]))
-        elif last.endswith(_SUMS):
-            findings.sums.add(info.key)
-        elif canonical_name(last) != last and recognised(canonical_name(last)):
-            findings.archives.add(info.key)
-        else:
-            findings.others += 1
-    return findings
-
-
 async def take_over(
-    run: Run, storage: Storage, types: TypeRegistry, findings: Findings, *, completeness: str = "strict"
+    run: Run, reader: Reader, types: TypeRegistry, findings: Findings, *, completeness: str = "strict"
 ) -> None:
     """Let the products that the catalogue does not know arrive where they lie, in the order of their places.
 
     Their steps are those of every product that arrives: they are described, packaged and published.
     """
-    reader = Reader(storage)
-    told = "an archive: fetch it through an inbox, which unpacks it"
     if not run.is_resumed:
-        run.told({}, [Line(Outcome.ARCHIVE, "", key, told) for key in sorted(findings.archives)])
+        told = "an archive: fetch it through an inbox, which unpacks it"
+        lines = [Line(Outcome.ARCHIVE, "", ascii(key)[1:-1], told) for key in sorted(findings.archives)]
+        lines += [Line(Outcome.REFUSED, "", key, "is no storage key") for key in sorted(findings.strange)]
+        run.told({}, lines)
     reached = Root(run.place.get("base", ""), run.place["name"]) if "name" in run.place else None
     roots = [root for root in sorted(findings.roots) if reached is None or root > reached]
-    try:
-        for start in range(0, len(roots), _TOGETHER):
-            await _take(run, reader, types, findings, roots[start : start + _TOGETHER], completeness)
-    finally:
-        reader.stop()
+    for start in range(0, len(roots), _TOGETHER):
+        await _take(run, reader, types, findings, roots[start : start + _TOGETHER], completeness)
 
 
 async def _take(
@@ -225,7 +234,7 @@ async def _read(reader: Reader, root: Root, sums: bool) -> tuple[tuple[FileEntry
     """The file table, or why the product is refused. What storage itself refuses ends the import."""
     try:
         return await asyncio.to_thread(reader.files_of, root, sums)
-    except (HostileInput, InvalidProduct) as error:
+    except (HostileInput, InvalidProduct, MissingObject) as error:
         return error
 
 

@@ -76,6 +76,7 @@ async def _commit(
         known = await known_names(run.connection, list(entries))
         return [Line(Outcome.KNOWN if name in known else Outcome.ENTERED, name, places[name]) for name in entries]
     async with run.connection.transaction():
+        # the feed's lock is held from here on
         lines = _lines(await enter(run.connection, list(entries.values())), entries, places)
         await run.move(place, [*before, *lines])
     return lines

@@ -125,7 +125,7 @@ def _named(recognised: Recognised) -> Values:
     return values
 
 
-def _nothing(path: str) -> bytes:
+def _nothing(path: str, most_bytes: int | None = None, /) -> bytes:
     raise AssertionError(path)
 
 
@@ -138,8 +138,11 @@ def _agree(one: Any, other: Any) -> bool:
 def _typed(rule: AttributeRule, raw: Any, problems: list[str]) -> Any:
     """A value as the attribute's type; None where there is none, and a problem where it is not of it."""
     definition = rule.attribute
-    items = raw if isinstance(raw, list) else [raw]
-    texts = [text for item in items if item is not None and (text := _text(item, definition.type)).strip()]
+    items = [item for item in (raw if isinstance(raw, list) else [raw]) if item is not None]
+    if not all(isinstance(item, str | int | float) for item in items):
+        problems.append(f"{definition.name} is {ascii(raw)[:60]}, which is no {definition.type}; left out")
+        return None
+    texts = [text for item in items if (text := _text(item, definition.type)).strip()]
     if definition.many and not isinstance(raw, list):
         texts = [piece for text in texts for piece in _pieces(text)]
     if not texts:

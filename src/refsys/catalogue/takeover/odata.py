@@ -25,6 +25,8 @@ PAGE: Final = 500
 #: How often a page is asked for, and seconds before the second time; twice as many before each one that follows.
 _TRIES: Final = 4
 _PAUSE_S: Final = 1.0
+#: Longest pause that a hub may ask for, in seconds.
+_PATIENCE_S: Final = 300.0
 #: Most bytes of a saved page.
 _LARGEST: Final = 256 * 2**20
 #: Most entries of a batch (bulk.MOST is the limit of one transaction).
@@ -204,8 +206,8 @@ class Hub:
             try:
                 return await self._client.get_json(url)
             except Transient as error:
-                pause = error.retry_after_s or _PAUSE_S * 2 ** (number - 1)
-            await asyncio.sleep(jittered(pause))
+                pause_s = min(error.retry_after_s or _PAUSE_S * 2 ** (number - 1), _PATIENCE_S)
+            await asyncio.sleep(jittered(pause_s))
         return await self._client.get_json(url)
 
 
