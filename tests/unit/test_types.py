@@ -564,7 +564,7 @@ START_RULE = "manifest//startTime"
             "priority",
             "input should be 'housekeeping' or 'normal'",
         ),
-        ('"MINE_{number}"', 'X\n    prip_type: "{number:d}"', 6, "prip_type", "'{number:d}' is not a template: a group"),
+        ('"MINE_{number}"', 'X\n    prip_type: "{number:d}"', 6, "prip_type", "'{number:d}' is not a template"),
         ('"MINE_{number}"', "../MINE", 5, "product_type", "string should match pattern"),
         ('"MINE_{number}"', 'X\n    prip_type: "{numbr}"', 6, "prip_type", "unknown group 'numbr'; nearest: 'number'"),
     ],
