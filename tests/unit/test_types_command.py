@@ -196,6 +196,14 @@ def test_nothing_outside_of_a_product_is_read(refsys, product, tmp_path):
     assert "is neither a file nor a folder" in found["failure"]
 
 
+def test_a_folder_where_the_type_is_one_file_is_useless(refsys, tmp_path):
+    name = "S1A_OPER_AUX_RESORB_OPOD_20171213T143838_V20171213T102737_20171213T134507.EOF"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "inner.xml").write_text("<a/>")
+    [found] = tried(refsys, name, code=1)
+    assert found["failure"] == f"{name}: is a folder, where its type is one file"
+
+
 def test_names_from_outside_do_not_reach_the_terminal_as_they_are(refsys):
     done = refsys("types", "test", "a\x1b[31mb[bold]", code=1)
     assert "\x1b[31m" not in done.stdout
