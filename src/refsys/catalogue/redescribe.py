@@ -44,8 +44,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "attributes": "jsonb",
     "problems": "text[]",
 }
-#: Columns that users never see: where nothing else changes, nothing is announced.
-_UNTOLD: Final = frozenset({"type_id", "problems", "footprint_quality"})
+#: What only operators see: where nothing else changes, nothing is announced.
+_UNTOLD: Final = frozenset({"problems"})
 _KEPT: Final = "it is described as before: "
 _CAUSE: Final = "described anew by changed tables of product types"
 
@@ -89,7 +89,7 @@ class Redescribed:
 
     @property
     def is_told(self) -> bool:
-        """Whether users see something of the change."""
+        """Whether users may see something of the change."""
         return not _UNTOLD.issuperset(self.values)
 
 
@@ -128,7 +128,7 @@ async def redescribe(
 async def enter(connection: asyncpg.Connection, redescribed: Sequence[Redescribed]) -> int:
     """Enter what changed, in the caller's transaction, which it should end; returns how many products changed.
 
-    Published ones get `modified` entries of the change feed where users see something of it.
+    Published ones get `modified` entries of the change feed where users may see something of it.
     """
     changed = [one for one in redescribed if one.values]
     if any(one.is_told for one in changed):
