@@ -1,4 +1,4 @@
-"""What a folder has to offer: every product in it, at any depth, those of unknown type too."""
+"""What a folder has to offer to users: every product in it, at any depth, those of unknown type too."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def make_offer(path: Path, types: TypeRegistry) -> Offer:
 
 
 def _products(folder: Path, types: TypeRegistry) -> Iterator[Path]:
-    """Products are not looked into; anything else that begins with a dot, or is a link, is passed by."""
+    """Products are not looked into; what begins with a dot, is a link or internal (session files) is passed by."""
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.startswith(".") or entry.is_symlink():
@@ -80,8 +80,8 @@ def _products(folder: Path, types: TypeRegistry) -> Iterator[Path]:
 
 def _is_product(path: Path, types: TypeRegistry) -> bool:
     name = canonical_name(path.name)
-    if next(types.matching(name), None) is not None:
-        return True
+    if found := next(types.matching(name), None):
+        return found.type.visibility != "internal"
     if path.is_dir():
         return name.endswith(_PRODUCT_FOLDERS) or _LOOKS_LIKE_A_PRODUCT.fullmatch(name) is not None
     return path.name.endswith(_PRODUCT_FILES) and _LOOKS_LIKE_A_PRODUCT.fullmatch(name) is not None
