@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -300,6 +301,31 @@ async def test_a_worker_with_other_tables_leaves_the_step_to_those_that_have_the
     assert "cycleNumber" not in (await system.product("MINE_0001"))["attributes"]
     await system.start(new)
     assert (await system.product("MINE_0001"))["attributes"]["cycleNumber"] == 3
+
+
+async def test_status_tells_how_many_are_left(system, tables, pool, dsn, tmp_path, monkeypatch):
+    monkeypatch.setattr(reextract, "BATCH", 2)
+    await system.offer(**{f"MINE_{number:04d}": METADATA.format(1, "") for number in range(5)})
+    await system.start(tables(ROW))
+
+    async def told() -> str:
+        arguments = ["--state", str(tmp_path / "state"), "--set", f"database_url={dsn}", "status"]
+        return (await asyncio.to_thread(CliRunner(env={"COLUMNS": "120"}).invoke, app, arguments)).output
+
+    assert "described anew" not in await told()
+    await reextract.plan(pool, tables(BETTER))
+    assert "tables    changed: my-type is described anew, products are being counted" in await told()
+    enter, during = reextract.enter, []
+
+    async def tells(connection, redescribed):
+        during.append(await told())
+        return await enter(connection, redescribed)
+
+    monkeypatch.setattr(reextract, "enter", tells)
+    await system.start(tables(BETTER))
+    left = [re.findall(r"my-type is described anew, (\w+) products", text) for text in during]
+    assert left == [[], ["3"], ["1"]]
+    assert "described anew" not in await told()
 
 
 async def test_the_preview_says_what_then_happens(system, tables, pool, dsn, tmp_path):
