@@ -18,10 +18,12 @@ from refsys.catalogue import commands, reextract, stale
 from refsys.catalogue.fingerprints import NO_ROW, type_fingerprint
 from refsys.cli.main import app
 from refsys.core.products import Arrival
+from refsys.infra.settings import Settings
 from refsys.infra.storage import Storage
 from refsys.missions import TypeRegistry, load_types
+from refsys.runtime import roles
 from refsys.web.app import create_app
-from tests.pipeline import running_pipeline
+from tests.pipeline import WORK, running_pipeline
 from tests.real_products import UNKNOWN, offers
 from tests.stored_products import file_table, path_of
 from tests.waiting import wait_for
@@ -106,6 +108,20 @@ class System:
 @pytest.fixture
 def system(settings, pool, dsn, storage) -> System:
     return System(settings, pool, dsn, storage)
+
+
+@pytest.fixture
+def preview(dsn: str, tmp_path: Path):
+    """What `refsys types preview` prints with the tables that were made last."""
+
+    async def run(*words: str) -> str:
+        arguments = ["--state", str(tmp_path / "state"), "--set", f"database_url={dsn}", "types", "preview"]
+        arguments += ["--tables", str(tmp_path / "mine.yaml"), *words]
+        result = await asyncio.to_thread(CliRunner(env={"COLUMNS": "150"}).invoke, app, arguments)
+        assert result.exit_code == 0, result.output + repr(result.exception)
+        return result.output
+
+    return run
 
 
 async def test_a_changed_row_changes_what_is_published_once_and_leaves_the_rest(
@@ -328,7 +344,7 @@ async def test_status_tells_how_many_are_left(system, tables, pool, dsn, tmp_pat
     assert "described anew" not in await told()
 
 
-async def test_the_preview_says_what_then_happens(system, tables, pool, dsn, tmp_path):
+async def test_the_preview_says_what_then_happens(system, tables, preview):
     texts = (
         METADATA.format(1, "<cycle>3</cycle>"),
         METADATA.format(2, ""),
@@ -338,14 +354,11 @@ async def test_the_preview_says_what_then_happens(system, tables, pool, dsn, tmp
     await system.start(tables(ROW))
     after = tables(BETTER.replace("product_type: MINE", "product_type: OURS"))
 
-    async def previewed(*words: str) -> list[dict]:
-        arguments = ["--state", str(tmp_path / "state"), "--set", f"database_url={dsn}", "types", "preview", "--json"]
-        result = await asyncio.to_thread(CliRunner().invoke, app, [*arguments, *words])
-        assert result.exit_code == 0, result.output + repr(result.exception)
-        return [json.loads(line) for line in result.output.splitlines()]
+    async def previewed() -> list[dict]:
+        return [json.loads(line) for line in (await preview("--json")).splitlines()]
 
     before = {name: await system.product(name) for name in ("MINE_0001", "MINE_0002", "MINE_0003")}
-    summary, *samples = await previewed("--tables", str(tmp_path / "mine.yaml"))
+    summary, *samples = await previewed()
     assert summary == {"affected": 3, "types": {"my-type": 3}}
     assert {name: await system.product(name) for name in before} == before
 
@@ -358,7 +371,44 @@ async def test_the_preview_says_what_then_happens(system, tables, pool, dsn, tmp
         assert sample["columns"]["product_type"] == {"old": "MINE", "new": new["product_type"]}
         assert sample["new_problems"] == [p for p in new["problems"] if p not in old["problems"]]
     assert len(samples) == 3
-    assert (await previewed("--tables", str(tmp_path / "mine.yaml"))) == [{"affected": 0, "types": {}}]
+    assert await previewed() == [{"affected": 0, "types": {}}]
+    assert "nothing would change" in await preview()
+
+
+async def test_the_preview_finds_products_of_other_types_and_says_what_stays(system, tables, preview):
+    await system.offer(**{f"MINE_000{number}": METADATA.format(number, "") for number in range(4)})
+    await system.start(tables(ROW))
+    new = ROW.replace("my-type", "new-type").replace("(?P<number>\\d{4})", "0002").replace("level: L1", "level: L2")
+    tables(new + ROW.removeprefix("\ntypes:\n"))
+    told = await preview()
+    assert told.startswith("1 product of type my-type would be described anew\n\nMINE_0002.xml\n")
+    for line in ("type_id: my-type → new-type", "level: L1 → L2", "1 of them were looked at; 0 would stay as they are"):
+        assert line in told
+    assert "MINE_0002" in await preview("--type", "new-type")
+    assert "nothing would change" in await preview("--type", "s1-l1")
+    tables(BETTER)
+    told = await preview("--limit", "3")
+    assert told.startswith("4 products of type my-type would be described anew\n")
+    assert "3 of them were looked at; 3 would stay as they are" in told
+    assert (await system.product("MINE_0002"))["type_id"] == "my-type"
+
+
+async def test_a_worker_that_starts_with_other_tables_describes_anew_by_itself(system, tables, dsn, tmp_path):
+    await system.offer(MINE_0001=METADATA.format(1, "<cycle>3</cycle>"))
+    await system.start(tables(ROW))
+    tables(BETTER)
+    settings = Settings(
+        state_dir=system.settings.state_dir, database_url=dsn, type_tables=(tmp_path / "mine.yaml",), work=WORK
+    )
+    stop = asyncio.Event()
+    working = asyncio.create_task(roles.worker(roles.Role("worker", settings, stop)))
+
+    async def is_better() -> bool:
+        return (await system.product("MINE_0001"))["attributes"].get("cycleNumber") == 3
+
+    await wait_for(is_better)
+    stop.set()
+    await working
 
 
 async def test_publications_on_their_way_are_waited_for_before_any_product_is_locked(system, tables, pool):
