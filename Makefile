@@ -5,7 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench bench-pipeline bench-download nginx soak lock clean
+# the peers of bench-catalogue: Debian's PostgreSQL with PostGIS, and pgstac in an environment of its own
+PEERS := $(VENV)/catalogue-peers/.ready
+DEBIAN := $(VENV)/debian/usr/lib/postgresql/15/lib/postgis-3.so
+
+.PHONY: help setup demo test check bench bench-pipeline bench-download bench-catalogue bench-scale nginx soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -34,13 +38,28 @@ test: $(READY)  ## all tests but the soak proofs
 soak: $(READY)  ## the longer proofs
 	$(BIN)/pytest tests -m "soak or chaos" --timeout=3600
 
-bench: bench-pipeline bench-download  ## ratios against named peers
+bench: bench-pipeline bench-download bench-catalogue  ## ratios against named peers
 
 bench-pipeline: $(READY) nginx  ## the pipeline against a bare loop
 	$(BIN)/python -m benchmarks.pipeline
 
 bench-download: $(READY) nginx  ## $value against nginx
 	$(BIN)/python -m benchmarks.download
+
+bench-catalogue: $(READY) $(PEERS) $(DEBIAN)  ## the catalogue against pgstac, and extraction against lxml
+	$(BIN)/python -m benchmarks.catalogue
+
+bench-scale: $(READY)  ## the catalogue at ten million products: hours, and about 60 GB; SCALE="--rows 1000000" for less
+	$(BIN)/python -m benchmarks.scale $(SCALE)
+
+$(PEERS): benchmarks/catalogue-peers.txt $(READY)
+	$(PYTHON) -m venv $(VENV)/catalogue-peers
+	$(VENV)/catalogue-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/catalogue-peers.txt
+	touch $@
+
+$(DEBIAN): benchmarks/get-postgis.sh
+	benchmarks/get-postgis.sh $(abspath $(VENV))
+	touch $@
 
 nginx: $(READY)
 	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || test -x $(VENV)/nginx/usr/sbin/nginx || benchmarks/get-nginx.sh $(VENV)

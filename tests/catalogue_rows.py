@@ -127,10 +127,13 @@ def _record(row: Row, positions: Iterator[int]) -> dict[str, Any]:
     }
 
 
-def plausible_rows(count: int, *, seed: int = 0, days: float = 3650.0) -> Iterator[Row]:
-    """Rows that look like real products of three missions: names, footprints, attributes; the same for a seed."""
+def plausible_rows(count: int, *, seed: int = 0, days: float = 3650.0, first: int = 0) -> Iterator[Row]:
+    """Rows that look like real products of three missions: names, footprints, attributes; the same for a seed.
+
+    So many in so many days; those of another `first` go on where these end.
+    """
     rng = random.Random(seed)
-    for number in range(count):
+    for number in range(first, first + count):
         start = START + timedelta(days=days * number / max(1, count), seconds=rng.random() * 60)
         yield rng.choice((_sentinel1, _sentinel2, _sentinel3))(rng, number, start)
 
