@@ -72,6 +72,7 @@ def whole_row(kind: ProductType, types: TypeRegistry) -> dict[str, Any]:
                 "required": document.required,
                 "many": document.many,
                 "beside": list(document.beside),
+                "embedded": document.embedded,
             }
             for document in kind.documents
         },
@@ -122,6 +123,7 @@ def _facts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, document in row["documents"].items():
         words = ["" if document["required"] else "may be absent", "all that match" if document["many"] else ""]
         words.append(f"only beside {', '.join(document['beside'])}" if document["beside"] else "")
+        words.append(f"the {document['embedded']} in it" if document["embedded"] else "")
         remarks = ", ".join(word for word in words if word)
         pattern = document["pattern"] or "the product itself"
         yield "document", f"{name}: {pattern}" + (f" ({remarks})" if remarks else "")
