@@ -21,8 +21,8 @@ from blake3 import blake3
 from refsys.catalogue import commands, store
 from refsys.core.products import product_id
 from refsys.distribution.odata import streaming
-from refsys.distribution.odata.documents import store_documents
 from refsys.distribution.packages import Sealing, lay_out, layout_for
+from refsys.distribution.rendering import store_documents
 from refsys.infra.settings import Settings
 from refsys.infra.storage import Reader, Storage
 from refsys.infra.storage.local import LocalStorage

@@ -12,6 +12,7 @@ from lxml import etree
 from refsys.catalogue import store
 from refsys.core.times import format_instant
 from refsys.distribution.odata import documents
+from refsys.distribution.rendering import store_documents
 from refsys.infra.settings import HttpSettings
 from refsys.missions import load_types
 from refsys.web.app import create_app
@@ -37,7 +38,7 @@ async def enter(pool, *rows, documented=True):
     async with pool.acquire() as connection:
         await insert_rows(connection, rows)
         for row in rows if documented else ():
-            await documents.store_documents(connection, await store.fetch_product(connection, row.id), TYPES)
+            await store_documents(connection, await store.fetch_product(connection, row.id), TYPES)
     return list(rows)
 
 

@@ -96,7 +96,7 @@ async def test_a_described_product_becomes_a_published_one_in_its_final_place(
     assert content is not None
     assert content.base == product.final_base
     kinds = await pool.fetch("SELECT kind FROM distribution.document WHERE product_id = $1 ORDER BY kind", identity)
-    assert [row["kind"] for row in kinds] == ["odata.attributes", "odata.product"]
+    assert [row["kind"] for row in kinds] == ["odata.attributes", "odata.product", "stac.item"]
     assert await pool.fetchval("SELECT count(*) FROM catalogue.change") == 1
 
 

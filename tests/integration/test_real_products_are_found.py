@@ -7,7 +7,7 @@ from refsys.catalogue import store
 from refsys.catalogue.extract import examine_files
 from refsys.core.errors import RefsysError
 from refsys.core.products import FileEntry, canonical_name
-from refsys.distribution.odata import documents
+from refsys.distribution.rendering import store_documents
 from refsys.missions import load_types
 from refsys.web.app import create_app
 from tests.catalogue_rows import Row, insert_rows
@@ -22,7 +22,9 @@ def described(path):
     files = [FileEntry(member.relative_to(path.parent).as_posix(), member.stat().st_size) for member in members]
     try:
         recognised = TYPES.recognise(name)
-        description, _ = examine_files(recognised, lambda member: (path.parent / member).read_bytes(), files)
+        description, _ = examine_files(
+            recognised, lambda member, most=None: (path.parent / member).read_bytes()[:most], files
+        )
     except RefsysError:
         return None
     return Row(
@@ -45,7 +47,7 @@ async def products(pool, shared_data):
     async with pool.acquire() as connection:
         await insert_rows(connection, found)
         for row in found:
-            await documents.store_documents(connection, await store.fetch_product(connection, row.id), TYPES)
+            await store_documents(connection, await store.fetch_product(connection, row.id), TYPES)
     return found
 
 

@@ -78,6 +78,8 @@ class Scope(Enum):
 
     #: What users may see (`visibility` will widen with their roles).
     PUBLIC = f"p.state = 'published' AND {_IS_PUBLIC}"
+    #: What is published, whoever may see it.
+    PUBLISHED = "p.state = 'published'"
     #: What users could see and was taken away.
     DELETED = f"p.deleted_at IS NOT NULL AND {_IS_PUBLIC}"
     #: What operators see: everything, of each name its newest revision.

@@ -7,9 +7,11 @@ then looked at one by one; where it has many, the index of the order is walked, 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, TypeVar
+from uuid import UUID
 
 import asyncpg
 
@@ -25,6 +27,7 @@ FEW: Final = 2000
 #: What has an index in its order; anything else has to be sorted.
 DEFAULT_ORDER: Final = {
     Scope.PUBLIC: Property("published_at"),
+    Scope.PUBLISHED: Property("published_at"),
     Scope.DELETED: Property("deleted_at"),
     Scope.OPERATOR: Property("described_at"),
 }
@@ -38,7 +41,16 @@ SELECT {columns}
   JOIN catalogue.product p ON p.id = page.id {joins}
  ORDER BY {page_order}
 """
+# from page to page by the index of published products: what comes later is as near as what comes first
+_NEXT: Final = """
+SELECT p.id AS walked_id, p.published_at AS walked_at, {columns}
+  FROM catalogue.product p {joins}
+ WHERE {where} AND (p.published_at, p.id) > ({instant}, {id})
+ ORDER BY p.published_at, p.id LIMIT {limit}
+"""
 _COUNT: Final = "SELECT count(*) FROM {source} WHERE {where}"
+
+_BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC), UUID(int=0)
 
 _Result = TypeVar("_Result")
 
@@ -117,6 +129,40 @@ async def count(connection: asyncpg.Connection, search: Search, *, budget: Budge
     sql = _COUNT.format(source=source, where=where)
     found: int = await _within(budget, connection.fetchval(sql, *compiler.args, timeout=budget.left_s()))
     return found
+
+
+async def walk(
+    connection: asyncpg.Connection,
+    wanted: Expression,
+    *,
+    columns: Sequence[str],
+    joins: str = "",
+    page: int = 500,
+) -> AsyncIterator[list[asyncpg.Record]]:
+    """Every published product that a filter finds, page by page in the order of publication.
+
+    Without a budget and whatever their visibility, hence for operators. All pages are of one moment where the caller
+    has a transaction that repeats its reads. `columns` and `joins` are SQL of the caller's own, in which `p` is the
+    product.
+    """
+    instant, identity = _BEFORE_ALL
+    while True:
+        compiler = Compiler()
+        where = compiler.where(wanted, Scope.PUBLISHED)
+        sql = _NEXT.format(
+            columns=", ".join(columns),
+            joins=joins,
+            where=where,
+            instant=compiler.bind(instant),
+            id=compiler.bind(identity),
+            limit=compiler.bind(page),
+        )
+        rows: list[asyncpg.Record] = await connection.fetch(sql, *compiler.args)
+        if rows:
+            yield rows
+        if len(rows) < page:
+            return
+        instant, identity = rows[-1]["walked_at"], rows[-1]["walked_id"]
 
 
 async def _source(

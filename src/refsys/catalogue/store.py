@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +30,11 @@ _SELECT_WHOLE = " ".join(
         ") files WHERE id = $1",
     )
 )
+_FILES_LIKE = """
+SELECT content_id, path, size, crc32, md5, blake3 FROM catalogue.file
+ WHERE content_id = ANY($1) AND path ~ $2 AND NOT is_folder
+ ORDER BY content_id, ordinal
+"""
 
 
 def product_from(row: Mapping[str, Any]) -> Product:
@@ -46,6 +51,11 @@ async def fetch_product(connection: asyncpg.Connection, product_id: UUID) -> Pro
     """Any revision, by id."""
     row = await connection.fetchrow(f"{_SELECT_PRODUCT} WHERE id = $1", product_id)
     return product_from(row) if row else None
+
+
+async def fetch_products(connection: asyncpg.Connection, ids: Sequence[UUID]) -> list[Product]:
+    """Any revisions, by id."""
+    return [product_from(row) for row in await connection.fetch(f"{_SELECT_PRODUCT} WHERE id = ANY($1)", ids)]
 
 
 async def fetch_current(connection: asyncpg.Connection, name: str) -> Product | None:
@@ -75,6 +85,16 @@ async def fetch_whole(connection: asyncpg.Connection, content_id: int) -> tuple[
     """One version of a product's bytes with its file table."""
     row = await connection.fetchrow(_SELECT_WHOLE, content_id)
     return (Content(**{column: row[column] for column in CONTENT_COLUMNS}), _files(row)) if row else None
+
+
+async def files_like(connection: asyncpg.Connection, content_ids: list[int], paths: str) -> dict[int, list[FileEntry]]:
+    """Of contents, by their ids, those files whose paths match a regular expression, in the order of the file table."""
+    found: dict[int, list[FileEntry]] = {content_id: [] for content_id in content_ids}
+    for row in await connection.fetch(_FILES_LIKE, content_ids, paths):
+        found[row["content_id"]].append(
+            FileEntry(row["path"], row["size"], row["crc32"], md5=row["md5"], blake3=row["blake3"])
+        )
+    return found
 
 
 def _files(row: asyncpg.Record) -> list[FileEntry]:

@@ -17,8 +17,8 @@ from refsys.catalogue.rules import Kind
 from refsys.core import steps
 from refsys.core.errors import Permanent, RefsysError
 from refsys.core.products import FileEntry
-from refsys.distribution.odata.documents import store_documents
 from refsys.distribution.packages import Package, Seal, Sealing, lay_out, layout_for
+from refsys.distribution.rendering import store_documents
 from refsys.infra.storage import MissingObject, Storage
 from refsys.infra.work import Attempt, Stage, emit
 from refsys.missions import TypeRegistry

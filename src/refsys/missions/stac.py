@@ -56,7 +56,24 @@ class StacField:
 
     def value(self, value: Any, attributes: Attributes) -> Any:
         """The field's value; None where it has none."""
-        return TRANSFORMS[self.transform].make(value, attributes) if self.transform else value
+        if self.transform:
+            return TRANSFORMS[self.transform].make(value, attributes)
+        return value if _is_of(self.type, value) else None
+
+
+def _is_of(kind: FieldType, value: Any) -> bool:
+    """Whether a value is what its attribute's definition says now; another one may have given it."""
+    match kind:
+        case "Strings":
+            return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        case "Boolean":
+            return isinstance(value, bool)
+        case "Integer":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "Double":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "String" | "DateTimeOffset":
+            return isinstance(value, str)
 
 
 def _lower(value: Any, _: Attributes) -> str:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import asyncpg
 import orjson
 
 from refsys.catalogue.model import Product
 from refsys.core.times import FOREVER, format_instant
-from refsys.missions import AttributeDefinition, TypeRegistry
+from refsys.missions import AttributeDefinition
 
 #: To be raised whenever what is rendered here changes; older bodies are then rendered anew when they are read.
 RENDER_VERSION: Final = 1
@@ -30,12 +29,6 @@ VOLATILE: Final = "\x01"
 MEDIA_TYPE: Final = "application/octet-stream"
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z")
-_STORE = """
-INSERT INTO distribution.document (product_id, kind, render_version, edition, body)
-SELECT $1, kind, $2, $3, body FROM unnest($4::text[], $5::text[]) AS rendered(kind, body)
-ON CONFLICT (product_id, kind) DO UPDATE SET
-    render_version = excluded.render_version, edition = excluded.edition, body = excluded.body
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +42,6 @@ class Volatile:
     key: str
     deleted_at: datetime | None = None
     deletion_cause: str | None = None
-
-
-async def store_documents(connection: asyncpg.Connection, product: Product, types: TypeRegistry) -> None:
-    """Render and keep a packaged product's bodies; inside the publishing transaction, before `commands.publish`."""
-    kinds = [PRODUCT, ATTRIBUTES]
-    bodies = [render_product(product), render_attributes(product.attributes, types.attributes)]
-    await connection.execute(_STORE, product.id, RENDER_VERSION, product.edition, kinds, bodies)
 
 
 def render_product(product: Product) -> str:
