@@ -136,6 +136,10 @@ def parts(geometry: Geometry) -> list[list[Point]]:
     Made for a spatial index on polygons: holes are covered (the recheck subtracts them), lines and points become
     polygons as thin as a hair.
     """
+    if geometry["type"] == "Polygon":
+        exterior: list[Point] = [(lon, lat) for lon, lat in geometry["coordinates"][0]]
+        if all(max(values) - min(values) <= PART_SIZE for values in zip(*exterior, strict=True)):
+            return [exterior[:-1]]
     shape = shapely.geometry.shape(geometry)
     rings: list[list[Point]] = []
     for piece in shapely.get_parts(shape):
