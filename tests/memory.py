@@ -39,7 +39,7 @@ class Case:
 
     def examine(self) -> tuple[Description, list[ManifestMember]]:
         read = {self.path(path): content for path, content in self.contents.items()}
-        return examine_files(TYPES.recognise(self.name), read.__getitem__, self.files())
+        return examine_files(TYPES.recognise(self.name), lambda path, most=None: read[path][:most], self.files())
 
     def describe(self) -> Description:
         return self.examine()[0]

@@ -47,7 +47,9 @@ def examine(shared_data: Path) -> Examine:
             for member in members
         ]
         read = {member.relative_to(path.parent).as_posix(): member for member in members}
-        return *examine_files(TYPES.recognise(name), lambda member: read[member].read_bytes(), files), files
+        return *examine_files(
+            TYPES.recognise(name), lambda member, most=None: read[member].read_bytes()[:most], files
+        ), files
 
     return examined
 

@@ -16,10 +16,8 @@ FOLDERS = ("sentinel-1", "sentinel-2", "sentinel-3", "auxiliary", "masks/s1-l1",
 
 PRODUCTS: dict[str, Product] = SENTINEL_1 | SENTINEL_2 | SENTINEL_3 | AUXILIARIES | SESSIONS
 
-#: No row of the tables knows these: true-colour images, and a station's answer about a session.
+#: No row of the tables knows this: a station's answer about a session.
 UNKNOWN = {
-    "S2B_OPER_MSI_L1C_TC_EPAE_20191001T102654_A013417_T39UWP_N02.08.jp2",
-    "S2B_OPER_MSI_L2A_TC_REFS_20230601T211358_A032516_T59GPL_N04.00.jp2",
     "S1A_20241114143038056552.json",
 }
 

@@ -86,8 +86,9 @@ AUXILIARIES = {
     "S3A_AX___BA__AX_20040702T223000_20040704T042158_20171130T082116___________________WER_D_AL____.SEN3": Product(
         "s3-aux", "2004-07-02T22:30:00.000000Z", "2004-07-04T04:21:58.000000Z",
         attributes={
-            "productType": "AX___BA__AX", "timeliness": "AL", "qualityIndicator": "OPASSED",
-            "processingDate": "2017-11-30T08:21:16.000000Z",
+            "productType": "AX___BA__AX", "timeliness": "AL", "qualityIndicator": "OPASSED", "productClass": "AX",
+            "processingDate": "2017-11-30T08:21:16.000000Z", "baselineCollection": "___", "generatingCentre": "WER",
+            "classId": "D_AL____", "processorVersion": "1.0", "instanceId": None,
         },
     ),
 }  # fmt: skip

@@ -45,6 +45,8 @@ SENTINEL_2 = {
             "orbitNumber": 24805, "lastOrbitNumber": 24805, "processorVersion": "02.08", "processingCenter": "SGS_",
             "productGroupId": "GS2A_20200322T173341_024805_N02.08", "qualityInfo": "100.0", "qualityStatus": "NOMINAL",
             "processingDate": "2020-04-20T20:58:28.000000Z", "instrumentShortName": "MSI",
+            "orbitDirection": "DESCENDING", "relativeOrbitNumber": 69, "nssdcIdentifier": "2015-028A",
+            "processingLevel": "0", "cloudCover": 0.0, "datastripId": None,
         },
     ),
     "S2A_OPER_MSI_L0__GR_SGS__20191001T101733_S20191001T083650_D01_N02.08": Product(
@@ -55,6 +57,9 @@ SENTINEL_2 = {
             "datastripId": "S2A_OPER_MSI_L0__DS_SGS__20191001T101733_S20191001T083647_N02.08",
             "productGroupId": "GS2A_20191001T082741_022326_N02.08", "illuminationZenithAngle": 52.4265143179358,
             "processorVersion": "02.08", "processingCenter": "SGS_", "processingDate": "2019-10-01T10:17:33.000000Z",
+            "lastOrbitNumber": 22326, "orbitDirection": "DESCENDING", "processingLevel": "0", "qualityInfo": "100.0",
+            "degradedDataPercentage": 0.0,
+            "granuleIdentifier": "S2A_OPER_MSI_L0__GR_SGS__20191001T101733_S20191001T083650_D01_N02.08",
         },
     ),
     "S2A_OPER_AUX_SADATA_EPAE_20190222T003515_V20190221T190438_20190221T204519_A019158_WF_LN": Product(
@@ -62,6 +67,7 @@ SENTINEL_2 = {
         attributes={
             "orbitNumber": 19158, "lastOrbitNumber": 19158, "instrumentShortName": "SAD", "qualityInfo": "100.0",
             "qualityStatus": "NOMINAL", "processingCenter": "EPAE", "processingDate": "2019-02-22T00:35:39.000716Z",
+            "operationalMode": "NOM", "completenessId": "F", "degradationId": "N",
         },
     ),
     "S2A_OPER_PRD_HKTM___20191203T051837_20191203T051842_0001.SAFE": Product(
@@ -70,6 +76,28 @@ SENTINEL_2 = {
         attributes={
             "orbitNumber": 23225, "lastOrbitNumber": 23225, "relativeOrbitNumber": 59, "instrumentShortName": "HKTM",
             "processingCenter": "Svalbard", "processingDate": "2019-12-03T05:18:41.000342Z", "cycleNumber": 162,
+            "lastRelativeOrbitNumber": 59, "nssdcIdentifier": "0000-000A",
+        },
+    ),
+    "S2B_OPER_MSI_L1C_TC_EPAE_20191001T102654_A013417_T39UWP_N02.08.jp2": Product(
+        "s2-true-colour-l1c", "2019-10-01T07:41:04.000140Z", "2019-10-01T07:53:45.000380Z", geometry="Polygon",
+        bbox=(50.999727904, 47.755931149, 52.493269476, 48.753013004),
+        attributes={
+            "orbitNumber": 13417, "lastOrbitNumber": 13417, "orbitDirection": "DESCENDING", "tileId": "39UWP",
+            "cloudCover": 98.4378, "processorVersion": "02.08", "processingCenter": "EPAE", "processingLevel": "1C",
+            "processingDate": "2019-10-01T10:26:54.000000Z", "productGroupId": "GS2B_20191001T073719_013417_N02.08",
+            "instrumentShortName": "MSI", "qualityInfo": "100.0", "qualityStatus": "NOMINAL", "datastripId": None,
+        },
+    ),
+    "S2B_OPER_MSI_L2A_TC_REFS_20230601T211358_A032516_T59GPL_N04.00.jp2": Product(
+        "s2-true-colour-l2a", "2023-05-28T22:28:36.341948Z", "2023-05-28T22:28:36.341948Z", geometry="Polygon",
+        bbox=(172.252469411, -45.234227025, 173.665513471, -44.22267012),
+        attributes={
+            "orbitNumber": 32516, "lastOrbitNumber": 32516, "orbitDirection": "DESCENDING", "tileId": "59GPL",
+            "cloudCover": 92.619914, "processorVersion": "04.00", "processingCenter": "2BPS", "processingLevel": "2A",
+            "processingDate": "2023-06-01T21:13:58.000000Z", "productGroupId": "GS2B_20230528T222549_032516_N04.00",
+            "datastripId": "S2B_OPER_MSI_L2A_DS_REFS_20230601T211358_S20230528T222546_N04.00",
+            "instrumentShortName": "MSI", "qualityInfo": "100.0", "qualityStatus": "NOMINAL",
         },
     ),
 }  # fmt: skip

@@ -30,6 +30,15 @@ def class_of(name: str, **attributes: str) -> str:
         ("S2A_MSIL2A_20210908T042701_N0301_R133_T46RER_20210908T070248.SAFE", "", "S2_L2"),
         (f"S3A_OL_1_EFR____{'20211021T073827_' * 3}0164_077_334_4320_LN1_O_NR_002.SEN3", "NT", "S3_NTC"),
         (f"S3A_OL_0_EFR____{'20211021T073827_' * 3}0164_077_334_4320_LN1_O_NR_002.SEN3", "AL", "S3_NRT"),
+        (f"S3A_SL_2_FRP____{'20211021T073827_' * 3}0164_077_334_4320_LN1_O_SN_002.SEN3", "SN", "S3_STC"),
+        (f"S3A_SL_2_FRP____{'20211021T073827_' * 3}0164_077_334_4320_LN1_O_NS_002.SEN3", "NS", "S3_NRT"),
+        (f"S3A_SL_2_FRP____{'20211021T073827_' * 3}0164_077_334_4320_LN1_O_NN_002.SEN3", "NN", "S3_NRT"),
+        (f"S3A_SL_2_FRP____{'20211021T073827_' * 3}0164_077_334_4320_LN1_O____002.SEN3", "", ""),
+        ("S2A_OPER_MSI_L0__DS_SGS__20200420T205828_S20200322T173347_N02.08", "", "S2_L0"),
+        ("S2A_OPER_MSI_L1B_GR_SGS__20200420T205828_S20200322T173347_D01_N02.08", "", "S2_L1"),
+        ("S2B_OPER_MSI_L1C_TC_EPAE_20191001T102654_A013417_T39UWP_N02.08.jp2", "", "S2_L1"),
+        ("S2B_OPER_MSI_L2A_TL_REFS_20230601T211358_A032516_T59GPL_N04.00", "", "S2_L2"),
+        ("S2A_OPER_AUX_SADATA_EPAE_20190222T003515_V20190221T190438_20190221T204519", "", "S2_SESSION"),
         ("S1A_AUX_CAL_V20171017T080000_G20171013T101200.SAFE", "", ""),
     ],
 )
@@ -56,7 +65,7 @@ def test_both_clocks_have_their_limits() -> None:
 def test_every_type_says_how_long_its_products_stay() -> None:
     kept = {kind.id: kind.retention.days for kind in TYPES.types.values() if kind.retention is not None}
     assert set(kept) == set(TYPES.types)
-    assert (kept["s1-l0-standard"], kept["s1-l1"], kept["s3-olci"], kept["s1-orbit"]) == (45, 45, 45, None)
+    assert (kept["s1-l0-standard"], kept["s1-l1"], kept["s3-olci-l1"], kept["s1-orbit"]) == (45, 45, 45, None)
 
 
 @pytest.mark.parametrize(

@@ -134,40 +134,88 @@ s2-l1c S2MSI1C C Sentinel-2/MSI/L1C
     S2C_MSIL1C_20250908T042701_N0511_R133_T60HWE_20250908T070248.SAFE
 s2-l2a S2MSI2A B Sentinel-2/MSI/L2A
     S2B_MSIL2A_20191228T210519_N0212_R071_T01CCV_20201003T104658.SAFE
+s2-l0u MSI_L0U_DS B Sentinel-2/MSI/MSI_L0U_DS
+    S2B_OPER_MSI_L0U_DS_SGS__20220422T185216_S20220413T114741_N00.00
 s2-granule MSI_L0__GR A Sentinel-2/MSI/MSI_L0__GR
     S2A_OPER_MSI_L0__GR_SGS__20191001T101733_S20191001T083650_D01_N02.08
-s2-granule MSI_L1B_GR B Sentinel-2/MSI/MSI_L1B_GR
+s2-granule-l1 MSI_L1B_GR B Sentinel-2/MSI/MSI_L1B_GR
     S2B_OPER_MSI_L1B_GR_EPAE_20191001T101733_S20191001T083650_D12_N02.08
 s2-datastrip MSI_L0__DS A Sentinel-2/MSI/MSI_L0__DS
     S2A_OPER_MSI_L0__DS_SGS__20200420T205828_S20200322T173347_N02.08
-s2-datastrip MSI_L1C_DS B Sentinel-2/MSI/MSI_L1C_DS
+s2-datastrip-l1 MSI_L1C_DS B Sentinel-2/MSI/MSI_L1C_DS
     S2B_OPER_MSI_L1C_DS_EPAE_20200420T205828_S20200322T173347_N02.09
+s2-datastrip-l2 MSI_L2A_DS B Sentinel-2/MSI/MSI_L2A_DS
+    S2B_OPER_MSI_L2A_DS_REFS_20230601T211358_S20230528T222546_N04.00
+s2-tile-l1c MSI_L1C_TL A Sentinel-2/MSI/MSI_L1C_TL
+    S2A_OPER_MSI_L1C_TL_VGS4_20210908T070248_A032448_T46RER_N03.01
+s2-tile-l2a MSI_L2A_TL A Sentinel-2/MSI/MSI_L2A_TL
+    S2A_OPER_MSI_L2A_TL_2APS_20230626T022157_A041826_T01WCP_N05.09
+s2-true-colour-l1c MSI_L1C_TC B Sentinel-2/MSI/MSI_L1C_TC
+    S2B_OPER_MSI_L1C_TC_EPAE_20191001T102654_A013417_T39UWP_N02.08.jp2
+s2-true-colour-l2a MSI_L2A_TC B Sentinel-2/MSI/MSI_L2A_TC
+    S2B_OPER_MSI_L2A_TC_REFS_20230601T211358_A032516_T59GPL_N04.00.jp2
+s2-true-colour-folder-l1c MSI_L1C_TC B Sentinel-2/MSI/MSI_L1C_TC
+    S2B_OPER_MSI_L1C_TC_EPAE_20191001T102654_A013417_T39UWP_N02.08
+s2-true-colour-folder-l2a MSI_L2A_TC B Sentinel-2/MSI/MSI_L2A_TC
+    S2B_OPER_MSI_L2A_TC_REFS_20230601T211358_A032516_T59GPL_N04.00
 s2-sad AUX_SADATA A Sentinel-2/AUX/AUX_SADATA
     S2A_OPER_AUX_SADATA_EPAE_20190222T003515_V20190221T190438_20190221T204519_A019158_WF_LN
 s2-hktm PRD_HKTM__ A Sentinel-2/HKTM/PRD_HKTM__
     S2A_OPER_PRD_HKTM___20191203T051837_20191203T051842_0001.SAFE
     S2A_OPER_PRD_HKTM___20191203T051837_20191203T051842_0001
-s3-olci OL_1_EFR___ A Sentinel-3/OLCI/OL_1_EFR___
+s2-aux GIP_VIEDIR A Sentinel-2/AUX/GIP_VIEDIR
+    S2A_OPER_GIP_VIEDIR_MPC__20151117T131048_V20150703T000000_21000101T000000_B8A
+s2-aux-file AUX_UT1UTC - Sentinel-2/AUX/AUX_UT1UTC
+    S2__OPER_AUX_UT1UTC_PDMC_20190725T000000_V20190726T000000_20200725T000000.txt
+s2-esacci AUX_ESACCI - Sentinel-2/AUX/AUX_ESACCI
+    ESACCI-LC-L4-Snow-Cond-500m-P13Y7D-2000-2012-v2.0
+s2-esacci-file AUX_ESACCI - Sentinel-2/AUX/AUX_ESACCI
+    ESACCI-LC-L4-WB-Map-150m-P13Y-2000-v4.0.tif
+s3-olci-l1 OL_1_EFR___ A Sentinel-3/OLCI/OL_1_EFR___
     S3A_OL_1_EFR____20211021T073827_20211021T074112_20211021T091357_0164_077_334_4320_LN1_O_NR_002.SEN3
-s3-olci OL_2_LRR___ B Sentinel-3/OLCI/OL_2_LRR___
+s3-olci-l2 OL_2_LRR___ B Sentinel-3/OLCI/OL_2_LRR___
     S3B_OL_2_LRR____20210731T214325_20210731T222741_20210802T020007_2656_055_186______LN1_O_NT_002.SEN3
-s3-slstr SL_1_RBT___ A Sentinel-3/SLSTR/SL_1_RBT___
+s3-olci-calibration OL_1_RAC___ A Sentinel-3/OLCI/OL_1_RAC___
+    S3A_OL_1_RAC____20210731T214325_20210731T214341_20210802T020007_0016_055_186______LN1_O_NR_002.SEN3
+s3-slstr-l1 SL_1_RBT___ A Sentinel-3/SLSTR/SL_1_RBT___
     S3A_SL_1_RBT____20210930T220914_20210930T221214_20211002T102150_0180_077_043_5400_LN2_O_NT_004.SEN3
-s3-sral SR_2_LAN___ A Sentinel-3/SRAL/SR_2_LAN___
-    S3A_SR_2_LAN____20210611T011438_20210611T012436_20210611T024819_0598_072_373______LN3_O_NR_004.SEN3
-s3-sral SR_1_SRA_A_ A Sentinel-3/SRAL/SR_1_SRA_A_
+s3-slstr-l2 SL_2_FRP___ B Sentinel-3/SLSTR/SL_2_FRP___
+    S3B_SL_2_FRP____20210930T220914_20210930T221214_20211002T102150_0180_077_043_5400_LN2_O_NR_004.SEN3
+s3-sral-l1 SR_1_SRA_A_ A Sentinel-3/SRAL/SR_1_SRA_A_
     S3A_SR_1_SRA_A__20210611T011438_20210611T012436_20210611T024819_0598_072_373______LN3_O_NR_004.SEN3
-s3-mwr MW_1_MWR___ A Sentinel-3/MWR/MW_1_MWR___
+s3-sral-l2 SR_2_LAN___ A Sentinel-3/SRAL/SR_2_LAN___
+    S3A_SR_2_LAN____20210611T011438_20210611T012436_20210611T024819_0598_072_373______LN3_O_NR_004.SEN3
+s3-sral-calibration SR_1_CAL___ A Sentinel-3/SRAL/SR_1_CAL___
+    S3A_SR_1_CAL____20210611T011438_20210611T012436_20210611T024819_0598_072_373______LN3_O_NR_004.SEN3
+s3-mwr-l1 MW_1_MWR___ A Sentinel-3/MWR/MW_1_MWR___
     S3A_MW_1_MWR____20210611T011438_20210611T012436_20210611T024819_0598_072_373______LN3_O_NR_004.SEN3
-s3-synergy SY_2_V10___ A Sentinel-3/SYNERGY/SY_2_V10___
+s3-mwr-calibration MW_1_CAL___ A Sentinel-3/MWR/MW_1_CAL___
+    S3A_MW_1_CAL____20210611T011438_20210611T012436_20210611T024819_0598_072_373______LN3_O_NR_004.SEN3
+s3-synergy-l1 SY_1_MISR__ A Sentinel-3/SYNERGY/SY_1_MISR__
+    S3A_SY_1_MISR___20210325T005418_20210325T005718_20210325T142858_0180_070_031_1620_LN2_O_NT_002.SEN3
+s3-synergy-l2 SY_2_AOD___ A Sentinel-3/SYNERGY/SY_2_AOD___
+    S3A_SY_2_AOD____20210325T005418_20210325T005718_20210325T142858_0180_070_031_1620_LN2_O_NT_002.SEN3
+s3-vegetation SY_2_V10___ A Sentinel-3/SYNERGY/SY_2_V10___
     S3A_SY_2_V10____20210321T110000_20210331T110000_20210407T120000_AUSTRALASIA_______LN2_O_NT_002.SEN3
-s3-product OL_0_EFR___ A Sentinel-3/L0/OL_0_EFR___
+s3-browse SY_2_VG1_BW B Sentinel-3/BROWSE/SY_2_VG1_BW
+    S3B_SY_2_VG1_BW_20210321T110000_20210331T110000_20210407T120000_SOUTH_EAST_ASIA___LN2_O_NT_002.SEN3
+s3-product GN_1_GNS___ A Sentinel-3/OTHER/GN_1_GNS___
+    S3A_GN_1_GNS____20210325T005418_20210325T005718_20210325T142858_0180_070_031______LN1_O_NR_002.SEN3
+s3-olci-l0 OL_0_EFR___ A Sentinel-3/OLCI/OL_0_EFR___
     S3A_OL_0_EFR____20210325T005418_20210325T005718_20210325T142858_0180_070_031_1620_LN1_O_NR_002.SEN3
-s3-product DO_0_NAV___ A Sentinel-3/L0/DO_0_NAV___
+s3-slstr-l0 SL_0_SLT___ B Sentinel-3/SLSTR/SL_0_SLT___
+    S3B_SL_0_SLT____20210325T005418_20210325T005718_20210325T142858_0180_070_031_1620_LN1_O_NR_002.SEN3
+s3-sral-l0 SR_0_CAL___ A Sentinel-3/SRAL/SR_0_CAL___
+    S3A_SR_0_CAL____20210325T005418_20210325T005718_20210325T142858_0180_070_031______LN1_O_NR_002.SEN3
+s3-mwr-l0 MW_0_MWR___ A Sentinel-3/MWR/MW_0_MWR___
+    S3A_MW_0_MWR____20210325T005418_20210325T005718_20210325T142858_0180_070_031______LN1_O_NR_002.SEN3
+s3-doris-l0 DO_0_NAV___ A Sentinel-3/DORIS/DO_0_NAV___
     S3A_DO_0_NAV____20210325T005418_20210325T005718_20210325T142858_0180_070_031______LN1_O_AL____.SEN3
-s3-telemetry TM_0_NAT___ A Sentinel-3/L0/TM_0_NAT___
+s3-gnss-l0 GN_0_GNS___ A Sentinel-3/GNSS/GN_0_GNS___
+    S3A_GN_0_GNS____20210325T005418_20210325T005718_20210325T142858_0180_070_031______LN1_O_NR_002.SEN3
+s3-telemetry TM_0_NAT___ A Sentinel-3/TM/TM_0_NAT___
     S3A_TM_0_NAT____20210930T220914_20210930T235014_20211002T102150_6059_077_043______SVL_O_NR_002.SEN3
-s3-granule SL_0_SLT__G A Sentinel-3/L0/SL_0_SLT__G
+s3-granule SL_0_SLT__G A Sentinel-3/GRANULES/SL_0_SLT__G
     S3A_SL_0_SLT__G_20040702T235915_20040703T000415_20150424T160530___________________WER_D_______.ISIP
 s3-aux AX___BA__AX A Sentinel-3/AUX/AX___BA__AX
     S3A_AX___BA__AX_20040702T223000_20040704T042158_20171130T082116___________________WER_D_AL____.SEN3
@@ -198,7 +246,7 @@ UNKNOWN = [
     "S1A_IW_GRDH_1SDV_20210809T173953_20210809T174018_039156_049F13_6FF8.SAFEx",
     "S1A_XX_GRDH_1SDV_20210809T173953_20210809T174018_039156_049F13_6FF8.SAFE",
     "S2A_MSIL1C_20210908T042701_N0301_R133_T46RER.SAFE",
-    "S2B_OPER_MSI_L1C_TC_EPAE_20191001T102654_A013417_T39UWP_N02.08.jp2",
+    "S2B_OPER_MSI_L1C_TC_EPAE_20191001T102654_A013417_T39UWP_N02.08.png",
     "S3A_OL_1_EFR____20211021T073827_20211021T074112_20211021T091357_0164_077_334_4320_LN1_O_NR_002.ISIP",
     "DCS_02_L20171109175634707000125_ch1_DSDB_00001.raw.part",
     "EDR_OPER_MPL_RQ0_OA_20200303T093232.xml",
@@ -269,13 +317,21 @@ def test_no_real_name_is_taken_for_two_types(shared_data: Path) -> None:
     names = [canonical_name(path.name) for folder in folders for path in folder.iterdir()]
     assert len(names) > 40
     for name in names:
-        assert len(list(TYPES.matching(name))) == (0 if name.endswith(".jp2") else 1), name
+        assert len(list(TYPES.matching(name))) == 1, name
 
 
 def test_orbit_and_other_single_files_are_delivered_bare_and_folders_zipped() -> None:
     bare = {kind.id for kind in TYPES.types.values() if kind.packaging == "bare"}
-    assert {"s1-orbit", "s1-mask", "s1-memory-map", "s1-plan", "session-block", "s1-spp-wave"} <= bare
-    assert not {"s1-l1", "s1-aux-safe", "s1-plan-other", "s3-olci", "s2-granule"} & bare
+    assert {
+        "s1-orbit",
+        "s1-mask",
+        "s1-memory-map",
+        "s1-plan",
+        "session-block",
+        "s1-spp-wave",
+        "s2-true-colour-l1c",
+    } <= bare
+    assert not {"s1-l1", "s1-aux-safe", "s1-plan-other", "s3-olci-l1", "s2-granule", "s2-aux"} & bare
     for kind in TYPES.types.values():
         assert kind.package_suffix == ("" if kind.id in bare else ".zip")
         assert all((document.pattern == "") == (kind.id in bare) for document in kind.documents)
@@ -312,17 +368,17 @@ EXPECTED = {
         relativeOrbitNumber productGroupId datastripId granuleIdentifier tileId cloudCover illuminationZenithAngle
         qualityStatus
     """,
-    "s3-olci": """
+    "s3-olci-l1": """
         beginningDateTime endingDateTime platformShortName platformSerialIdentifier instrumentShortName productType
         timeliness baselineCollection processingLevel processingDate processingCenter processorName processorVersion
         operationalMode orbitNumber lastOrbitNumber orbitDirection relativeOrbitNumber lastRelativeOrbitNumber
         cycleNumber landCover salineWaterCover coastalCover tidalRegionCover freshInlandWaterCover cloudCover
         brightCover
     """,
-    "s3-sral": """
+    "s3-sral-l2": """
         landCover closedSeaCover continentalIceCover openOceanCover
     """,
-    "s3-synergy": """
+    "s3-synergy-l2": """
         snowOrIceCover
     """,
 }

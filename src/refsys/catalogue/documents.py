@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Protocol
 
 from lxml import etree
 
@@ -15,20 +16,27 @@ from refsys.infra.xmlpath import Anchors
 from refsys.missions import Document, Recognised
 from refsys.missions.model import Source
 
-Read = Callable[[str], bytes]
+
+class Read(Protocol):
+    """Reads a member of a product, whole or its first bytes."""
+
+    def __call__(self, path: str, most_bytes: int | None = None, /) -> bytes: ...
 
 
 class Documents:
     """The documents of a product, by the names that its type's row gives them.
 
-    Raises InvalidProduct at once where a required one is missing; HostileInput or InvalidProduct when one that is
-    not sound is first looked into.
+    Raises InvalidProduct at once where a required one or all of them are missing; HostileInput or InvalidProduct when
+    one that is not sound is first looked into.
     """
 
     def __init__(self, recognised: Recognised, read: Read, files: Sequence[FileEntry]) -> None:
         self._read = read
         self._documents = {document.name: document for document in recognised.type.documents}
         self._paths = {document.name: _find(document, recognised, files) for document in recognised.type.documents}
+        if self._paths and not any(self._paths.values()):
+            patterns = " or ".join(document.pattern for document in recognised.type.documents)
+            raise _lacks(patterns, recognised, files)
         self._roots: dict[str, list[etree._Element]] = {}
         self._anchors: dict[str, list[Anchors]] = {}
 
@@ -52,8 +60,13 @@ class Documents:
         if roots is None:
             beside = self._documents[name].beside
             paths = self._paths[name] if not beside or any(self._paths[other] for other in beside) else []
-            roots = self._roots[name] = [xml.parse(self._read(path), subject=path) for path in paths]
+            roots = self._roots[name] = [self._parse(path, self._documents[name].embedded) for path in paths]
         return roots
+
+    def _parse(self, path: str, embedded: str) -> etree._Element:
+        if embedded:
+            return xml.parse_embedded(self._read(path, xml.EMBEDDED_LIMIT), embedded, subject=path)
+        return xml.parse(self._read(path), subject=path)
 
 
 def _find(document: Document, recognised: Recognised, files: Sequence[FileEntry]) -> list[str]:
@@ -69,12 +82,16 @@ def _find(document: Document, recognised: Recognised, files: Sequence[FileEntry]
     if found:
         return found if document.many else found[:1]
     if document.required:
-        raise InvalidProduct(
-            f"has no {document.pattern}, which describes a {recognised.type.id} product ({len(files)} files came)",
-            subject=recognised.name,
-            advice="compare it with the station's; fetch it again, or ask the station to publish it complete",
-        )
+        raise _lacks(document.pattern, recognised, files)
     return []
+
+
+def _lacks(pattern: str, recognised: Recognised, files: Sequence[FileEntry]) -> InvalidProduct:
+    return InvalidProduct(
+        f"has no {pattern}, which describes a {recognised.type.id} product ({len(files)} files came)",
+        subject=recognised.name,
+        advice="compare it with the station's; fetch it again, or ask the station to publish it complete",
+    )
 
 
 @lru_cache(maxsize=4096)

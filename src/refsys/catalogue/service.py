@@ -87,14 +87,14 @@ def examine(recognised: Recognised, storage: Storage, content: Content, files: S
     """
     sizes = {entry.path: entry.size_bytes for entry in files if not entry.is_folder}
 
-    def read(path: str) -> bytes:
-        if sizes.get(path, 0) > xml.SIZE_LIMIT:
+    def read(path: str, most_bytes: int | None = None, /) -> bytes:
+        if most_bytes is None and sizes.get(path, 0) > xml.SIZE_LIMIT:
             raise HostileInput(
                 f"its metadata file {path} has {sizes[path]} bytes, more than {xml.SIZE_LIMIT}",
                 subject=content.name,
                 advice="look at the file; if it is sound, report its type to the developers",
             )
-        return storage.read(object_key(content.base, path))
+        return storage.read(object_key(content.base, path), most_bytes)
 
     description, members = examine_files(recognised, read, files)
     lacking = check(members, files, content.completeness)

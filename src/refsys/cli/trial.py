@@ -15,7 +15,7 @@ from typing import Any, Final
 from refsys.catalogue.completeness import check
 from refsys.catalogue.documents import glob_pattern
 from refsys.catalogue.extract import examine_files
-from refsys.core.errors import ConfigurationError, HostileInput, RefsysError
+from refsys.core.errors import ConfigurationError, HostileInput, InvalidProduct, RefsysError
 from refsys.core.footprints import bbox
 from refsys.core.products import Description, FileEntry, canonical_name
 from refsys.core.times import format_instant
@@ -125,7 +125,13 @@ class _Metadata:
     def __init__(self, recognised: Recognised) -> None:
         name = recognised.name
         documents = recognised.type.documents
-        self._patterns = [glob_pattern(f"{name}/{d.pattern}" if d.pattern else name) for d in documents]
+        self._limits = [
+            (
+                glob_pattern(f"{name}/{document.pattern}" if document.pattern else name),
+                xml.EMBEDDED_LIMIT if document.embedded else xml.SIZE_LIMIT + 1,
+            )
+            for document in documents
+        ]
         self._kept: dict[str, bytearray] = {}
         self._size_bytes = 0
 
@@ -138,17 +144,20 @@ class _Metadata:
 
     def add(self, path: str, data: bytes | memoryview) -> None:
         """More bytes of a file; of one that is too large for metadata one byte more than allowed is kept."""
-        if not any(pattern.fullmatch(path) for pattern in self._patterns):
+        limits = [most for pattern, most in self._limits if pattern.fullmatch(path)]
+        if not limits:
             return
         kept = self._kept.setdefault(path, bytearray())
-        piece = data[: xml.SIZE_LIMIT + 1 - len(kept)]
+        piece = data[: max(limits) - len(kept)]
         self._size_bytes += len(piece)
         if self._size_bytes > _MOST_KEPT:
             raise HostileInput(f"has more than {_MOST_KEPT} bytes of metadata", subject=path.partition("/")[0])
         kept += piece
 
-    def read(self, path: str) -> bytes:
-        return bytes(self._kept[path])
+    def read(self, path: str, most_bytes: int | None = None, /) -> bytes:
+        if path not in self._kept:
+            raise InvalidProduct("is a folder, where its type is one file", subject=path)
+        return bytes(self._kept[path][:most_bytes])
 
 
 @dataclass(frozen=True, slots=True)

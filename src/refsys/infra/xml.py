@@ -21,6 +21,9 @@ SIZE_LIMIT = 64 * 2**20
 #: orbits has about 300,000.
 NODE_LIMIT = 4_000_000
 
+#: What is embedded in a file of another format ends within its first bytes.
+EMBEDDED_LIMIT = 2**20
+
 _DOCTYPE = b"<!DOCTYPE"
 _WIDE_DOCTYPE = tuple(_DOCTYPE.decode().encode(encoding) for encoding in ("utf-16-le", "utf-16-be", "utf-32-le"))
 _EXTERNAL = re.compile(rb"<!ENTITY[^>]*?\b(?:SYSTEM|PUBLIC)\s+[\"']([^\"'>]{0,200})")
@@ -62,6 +65,24 @@ def parse(data: bytes, *, subject: str, size_limit: int = SIZE_LIMIT) -> etree._
     if root.getroottree().docinfo.internalDTD is not None:
         raise _declares_type(data, subject)
     return root
+
+
+def parse_embedded(data: bytes, name: str, *, subject: str) -> etree._Element:
+    """Parse the element `name` that stands as text in a file of another format, and return it.
+
+    Only the first EMBEDDED_LIMIT bytes are looked at, and the first such element in them. It is read as Latin-1, which
+    the images of Sentinel-2 that hold an inventory say. Raises InvalidProduct where there is none, and as `parse` does.
+    """
+    head = data[:EMBEDDED_LIMIT]
+    opening = re.search(rb"<%b(?=[\s>])" % name.encode(), head)
+    closing = b"</%b>" % name.encode()
+    end = head.find(closing, opening.end()) if opening else -1
+    if opening is None or end < 0:
+        raise InvalidProduct(
+            f"has no whole element {name} in its first {EMBEDDED_LIMIT} bytes", subject=subject, advice=_ADVICE
+        )
+    text = head[opening.start() : end + len(closing)]
+    return parse(b'<?xml version="1.0" encoding="ISO-8859-1"?>' + text, subject=subject)
 
 
 _DANGER = "nothing was read from it; ask the station what it sent, and delete the step"

@@ -8,6 +8,7 @@ DERIVED_WITH do so from the contents of an auxiliary too, which the catalogue se
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ Derive = Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, Any]]
 
 #: Length and overlap of Sentinel-1 slices in seconds, by mode (spec/catalogue 6.3); modes without slices are absent.
 _SLICES_S = {"EW": (60.0, 8.2), "IW": (25.0, 7.4), "SM": (25.0, 7.7)}
+_DATATAKE = re.compile(r"GS2[A-Z]_\d{8}T\d{6}_(\d{6})_N\d{2}\.\d{2}")
 
 
 def nominal_if_passed(texts: Sequence[str]) -> list[str]:
@@ -33,6 +35,12 @@ def nominal_if_complete(texts: Sequence[str]) -> list[str]:
         return ["NOMINAL" if float(texts[0]) == 100.0 else "DEGRADED"]
     except ValueError:
         return []
+
+
+def datatake_orbit(texts: Sequence[str]) -> list[str]:
+    """S2: an orbit, also of a datatake's identifier, `GS2A_20200322T173341_024805_N02.08`."""
+    match = _DATATAKE.fullmatch(texts[0])
+    return [match[1]] if match else list(texts[:1])
 
 
 def last_letter(texts: Sequence[str]) -> list[str]:
@@ -89,6 +97,14 @@ def datatake_in_name(attributes: Mapping[str, Any], fields: Mapping[str, str]) -
     return {"datatakeID": int(fields["datatake"], 16)}
 
 
+def nominal_without_losses(attributes: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    """Sentinel-2 without an inventory: NOMINAL where nothing was lost or degraded (spec/catalogue 5.8)."""
+    losses = [attributes[name] for name in ("lostPackets", "degradedDataPercentage") if name in attributes]
+    if "qualityStatus" in attributes or not losses:
+        return {}
+    return {"qualityStatus": "DEGRADED" if any(losses) else "NOMINAL"}
+
+
 def slice_count(attributes: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     """Sentinel-1 A, C and N products cover a whole datatake: how many slices that is (spec/catalogue 6.3).
 
@@ -116,6 +132,7 @@ def count_slices(duration_s: float, *, length_s: float, overlap_s: float) -> int
 VALUES: dict[str, Callable[[Sequence[str]], list[str]]] = {
     "nominal_if_passed": nominal_if_passed,
     "nominal_if_complete": nominal_if_complete,
+    "datatake_orbit": datatake_orbit,
     "last_letter": last_letter,
     "letter": letter,
     "each_word": each_word,
@@ -124,7 +141,12 @@ VALUES: dict[str, Callable[[Sequence[str]], list[str]]] = {
     "rfi_mitigation": rfi_mitigation,
 }
 
-DERIVED: dict[str, Derive] = {"slice_count": slice_count, "rfi": rfi, "datatake_in_name": datatake_in_name}
+DERIVED: dict[str, Derive] = {
+    "slice_count": slice_count,
+    "rfi": rfi,
+    "datatake_in_name": datatake_in_name,
+    "nominal_without_losses": nominal_without_losses,
+}
 
 
 @dataclass(frozen=True, slots=True)

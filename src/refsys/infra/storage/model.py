@@ -129,11 +129,12 @@ class Storage(ABC):
     def stale(self, prefix: str, before: datetime) -> Sequence[str]:
         """The folders directly under `prefix` in which nothing was written since `before`, without final slash."""
 
-    def read(self, key: str) -> bytes:
-        """A whole object. Raises MissingObject."""
+    def read(self, key: str, most_bytes: int | None = None) -> bytes:
+        """A whole object, or its first bytes. Raises MissingObject."""
         reader = self.open(key)
         try:
-            return reader.read_at(0, reader.size_bytes)
+            size = reader.size_bytes if most_bytes is None else min(reader.size_bytes, most_bytes)
+            return reader.read_at(0, size)
         finally:
             reader.close()
 
