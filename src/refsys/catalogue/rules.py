@@ -155,10 +155,9 @@ async def add(
         await connection.execute("SELECT catalogue.lock_feed()")
     values = asdict(about)
     rule_id = await connection.fetchval(_INSERT, kind, *values.values(), visibility, deed.reason, deed.author)
-    details = {"applies to": str(about)} | ({"visibility": visibility} if visibility else {})
-    names = [about.name] if about.name else []
-    await audit.record(connection, kind, deed, names=names, details=details, rule_id=rule_id)
-    return await fetch(connection, rule_id)
+    rule = await fetch(connection, rule_id)
+    await _record(connection, kind, rule, deed)
+    return rule
 
 
 async def lift(connection: asyncpg.Connection, rule_id: int, deed: Deed, *, kinds: Sequence[Kind] = ()) -> Rule:
@@ -170,9 +169,7 @@ async def lift(connection: asyncpg.Connection, rule_id: int, deed: Deed, *, kind
         raise NoSuchRule(f"no rule {rule_id}{what} is in force", advice="list the rules for their numbers")
     if rule.kind is Kind.HOLD:
         await connection.execute(_RELEASE, rule_id, steps.PRODUCT_PACKAGED, steps.PRIORITY_NORMAL)
-    names = [rule.name] if rule.name else []
-    details = {"applies to": str(rule.about)}
-    await audit.record(connection, f"lift {rule.kind}", deed, names=names, details=details, rule_id=rule_id)
+    await _record(connection, f"lift {rule.kind}", rule, deed)
     return await fetch(connection, rule_id)
 
 
@@ -211,6 +208,13 @@ async def _settle_others(connection: asyncpg.Connection, kind: Kind, name: str, 
             )
         if kind is Kind.BAN or other.kind is kind:
             await lift(connection, other.id, deed)
+
+
+async def _record(connection: asyncpg.Connection, action: str, rule: Rule, deed: Deed) -> None:
+    details = {"visibility": rule.visibility, "applies to": str(rule.about)}
+    given = {what: text for what, text in details.items() if text and text != rule.name}
+    names = [rule.name] if rule.name else []
+    await audit.record(connection, action, deed, names=names, details=given, rule_id=rule.id)
 
 
 def _rule(row: asyncpg.Record) -> Rule:

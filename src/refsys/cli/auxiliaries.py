@@ -39,7 +39,7 @@ def ban(context: typer.Context, name: Name, reason: Reason, author: Author = "",
     from refsys.cli.terminal import open_console
 
     console = open_console()
-    console.print(f"rule {rule.id}: no selection takes {rule.name} any more")
+    console.print(f"rule {rule.id}: no selection takes {rule.name} any more", soft_wrap=True)
     print_made_with(made, console)
 
 

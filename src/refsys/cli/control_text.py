@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from refsys.catalogue.audit import Entry
-from refsys.catalogue.control import Outcome, Selected
+from refsys.catalogue.control import Outcome
 from refsys.catalogue.lineage import Relative
 from refsys.catalogue.rules import Rule
 from refsys.cli.terminal import printable, seconds_text
@@ -58,9 +58,12 @@ def print_outcome(outcome: Outcome, done: str, console: Console) -> None:
     for word, products in ((done, outcome.changed), ("left as they are", outcome.left)):
         if products:
             console.print(f"[bold]{len(products)}[/] {word}:")
-            console.print(_selected(products))
+            for one in products[:SHOWN]:
+                name = one.name if one.revision == 1 else f"{one.name} (revision {one.revision})"
+                state = "" if products is outcome.changed else f"  [dim]{one.state}[/]"
+                console.print(f"  {escape(name)}{state}", soft_wrap=True)
             if len(products) > SHOWN:
-                console.print(f"[dim]and {len(products) - SHOWN} more; --json tells all of them[/]")
+                console.print(f"  [dim]and {len(products) - SHOWN} more; --json tells all of them[/]")
     if not outcome.changed:
         console.print(f"nothing {'is' if outcome.left else 'was'} {done}")
 
@@ -82,11 +85,3 @@ def print_entries(entries: Sequence[Entry], console: Console) -> None:
         if entry.products > 3:
             table.add_row("", "", f"[dim]and {entry.products - 3} more products[/]")
     console.print(table)
-
-
-def _selected(products: Sequence[Selected]) -> Table:
-    table = Table("product", "type", "state", box=None, header_style="dim")
-    for one in products[:SHOWN]:
-        name = one.name if one.revision == 1 else f"{one.name} (revision {one.revision})"
-        table.add_row(escape(name), escape(one.product_type), one.state)
-    return table
