@@ -62,6 +62,7 @@ def test_gaps_up_to_the_threshold_are_none():
     assert gap(pieces("00:03 10:00")) is None
     assert gap(pieces("00:04 10:00")) == (START, at("00:04"))
     assert gap(pieces("-9:00 -8:00", "00:00 10:00")) is None
+    assert gap(pieces("00:00 09:57", "10:01 11:00")) is None, "what lies behind makes no gap in front of it"
     assert gap([]) == (START, at("10:00"))
     assert gap([], stop="00:01") == (START, at("00:01"))
     assert gap([Piece(START, FOREVER), Piece(START, at("00:01"))]) is None

@@ -26,15 +26,15 @@ class Read(Protocol):
 class Documents:
     """The documents of a product, by the names that its type's row gives them.
 
-    Raises InvalidProduct at once where a required one or all of them are missing; HostileInput or InvalidProduct when
-    one that is not sound is first looked into.
+    Raises InvalidProduct at once where a required one, or every one of several, is missing; HostileInput or
+    InvalidProduct when one that is not sound is first looked into.
     """
 
     def __init__(self, recognised: Recognised, read: Read, files: Sequence[FileEntry]) -> None:
         self._read = read
         self._documents = {document.name: document for document in recognised.type.documents}
         self._paths = {document.name: _find(document, recognised, files) for document in recognised.type.documents}
-        if self._paths and not any(self._paths.values()):
+        if len(self._paths) > 1 and not any(self._paths.values()):
             patterns = " or ".join(document.pattern for document in recognised.type.documents)
             raise _lacks(patterns, recognised, files)
         self._roots: dict[str, list[etree._Element]] = {}

@@ -88,8 +88,9 @@ def time_gap(pieces: Iterable[Piece], start: datetime, stop: datetime, *, thresh
     row = sorted(pieces, key=_start)
     reached = start
     for piece in row:
-        if piece.start - reached > threshold:
-            return Gap(reached, piece.start, "nothing lies there")
+        begins = min(piece.start, stop)
+        if begins - reached > threshold:
+            return Gap(reached, begins, "nothing lies there")
         reached = max(reached, piece.stop)
     return Gap(reached, stop, "nothing lies there") if stop - reached > threshold or not row else None
 
