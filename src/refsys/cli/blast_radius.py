@@ -18,7 +18,7 @@ def blast_radius(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="files or products")],
     as_json: Json = False,
 ) -> None:
-    """Every product that was made with these, directly or through others.
+    """Every product that was made with a file, however far down.
 
     `refsys product withdraw NAME --downstream` withdraws them.
     """

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from refsys.catalogue.feed import Batch, Change
 
 app = typer.Typer(
-    help="The change feed: what was published, changed, taken away, in order.",
+    help="The change feed: what became of published products.",
     no_args_is_help=True,
 )
 

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from refsys.operations.model import Action, Filter, Instruction, Parked, Report
 
-app = typer.Typer(help="Steps that could not be done: look, restart, resubmit, delete.", no_args_is_help=True)
+app = typer.Typer(help="Steps that could not be done: look, and try again.", no_args_is_help=True)
 
 Stage = Annotated[str, typer.Option("--stage", help="stage, or a pattern with * and ?", show_default=False)]
 Error = Annotated[str, typer.Option("--error", help="type of the error, or a pattern", show_default=False)]
