@@ -19,9 +19,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="the auxiliary's name"
 
 @app.command()
 def ban(context: typer.Context, name: Name, reason: Reason, author: Author = "", as_json: Json = False) -> None:
-    """No selection takes this file any more; tells what was made with it.
+    """No selection takes this file any more.
 
-    It ends a pin of the same file.
+    Tells what was made with it, and ends a pin of the same file.
     """
     from refsys.catalogue import lineage, rules
 
@@ -54,9 +54,10 @@ def pin(
     author: Author = "",
     as_json: Json = False,
 ) -> None:
-    """Selections take this file wherever it is a candidate, before any other.
+    """Selections take this file wherever it is a candidate.
 
-    The sensing times are those of what is processed, not of the file.
+    Before any other. The sensing times are those of what is processed, not of the
+    file.
     """
     from refsys.catalogue.rules import About, Kind
 
@@ -78,7 +79,10 @@ def activate(
     author: Author = "",
     as_json: Json = False,
 ) -> None:
-    """Selections take this file for sensing from an instant on only, whatever its validity."""
+    """Selections take this file for sensing from then on only.
+
+    Whatever its validity says.
+    """
     from refsys.catalogue.rules import About, Kind
 
     about = About(name=canonical_name(name), sensing_from=instant(since, "--from"))

@@ -36,9 +36,9 @@ def add(
     author: Author = "",
     as_json: Json = False,
 ) -> None:
-    """Products that have all that is given are made ready, and not published.
+    """Products like that are made ready, and not published.
 
-    What is published already stays so; `refsys visibility set internal` hides it.
+    Those that have all that is given. What is published already stays so; `refsys visibility set internal` hides it.
     """
     from refsys.catalogue.rules import Kind
 

@@ -142,7 +142,7 @@ def preview(
     limit: Annotated[int, typer.Option("--limit", "-l", min=1, max=10_000, help="products shown of each type")] = 5,
     as_json: Json = False,
 ) -> None:
-    """What a start with these tables would change of the products in the catalogue.
+    """What a start with these tables would change in the catalogue.
 
     Reads the metadata of some of them again; writes nothing.
     """
