@@ -127,6 +127,7 @@ def test_parts_are_read(store):
     assert reader.read_at(5, 0) == b""
     reader.close()
     reader.close()
+    assert [store.read("a", most) for most in (0, 10, 256, 2**40)] == [b"", data[:10], data, data]
 
 
 def test_threads_share_a_reader(store):
