@@ -8,6 +8,7 @@ import random
 import pytest
 import shapely
 
+from refsys.core.footprints import bbox
 from refsys.missions.footprint_rules import RULES, WrongCount
 
 SQUARE = "10,20 10,22 12,22 12,20"
@@ -33,6 +34,25 @@ def test_four_corners_and_five_with_the_first_repeated_are_the_same_area() -> No
     closed = f"{SQUARE} 10,20"
     assert RULES["corners"]([SQUARE]) == RULES["corners"]([closed])
     assert shape_of("corners", SQUARE).equals(shapely.box(20, 10, 22, 12))
+
+
+@pytest.mark.parametrize(
+    ("square", "box"),
+    [
+        (SQUARE, (20, 10, 22, 12)),
+        ("-1,179 -1,-179 1,-179 1,179", (179, -1, -179, 1)),
+        ("80,0 80,90 80,180 80,-90", (-180, 80, 180, 90)),
+    ],
+)
+def test_corners_go_round_the_scene_in_either_order_and_from_any_of_them(
+    square: str, box: tuple[float, float, float, float]
+) -> None:
+    corners = square.split()
+    orders = [corners[first:] + corners[:first] for first in range(4)]
+    footprints = [RULES["corners"]([" ".join(order)]) for order in (*orders, *(order[::-1] for order in orders))]
+    shapes = [shapely.geometry.shape(footprint.geometry) for footprint in footprints]
+    assert all(shape.equals(shapes[0]) for shape in shapes)
+    assert {bbox(footprint.geometry) for footprint in footprints} == {box}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +114,25 @@ def test_heights_are_left_out_where_only_they_close_the_ring() -> None:
 
 def test_a_ring_that_pairs_close_is_read_in_pairs_even_if_its_numbers_divide_by_three() -> None:
     assert shape_of("positions", "10 20 10 22 12 22 12 20 11 20 10 20").equals(shapely.box(20, 10, 22, 12))
+
+
+def test_heights_are_left_out_across_the_antimeridian_and_round_a_pole_too() -> None:
+    for plain, box in (
+        ("-1 179 -1 -179 1 -179 1 179 -1 179", (179, -1, -179, 1)),
+        ("80 0 80 90 80 180 80 -90 80 0", (-180, 80, 180, 90)),
+    ):
+        numbers = plain.split()
+        pairs = [f"{lat} {lon}" for lat, lon in zip(numbers[::2], numbers[1::2], strict=True)]
+        heights = " ".join(f"{pair} {12.5 * index}" for index, pair in enumerate(pairs[:-1])) + f" {pairs[-1]} 0.0"
+        assert RULES["positions"]([heights]) == RULES["positions"]([plain])
+        assert bbox(RULES["positions"]([plain]).geometry) == box
+
+
+def test_navigation_that_goes_out_and_back_becomes_a_line_or_point_and_says_so() -> None:
+    for text, kind in (("10 20 10 20 10 20 10 20", "Point"), ("10 20 11 21 12 22 11 21 10 20", "LineString")):
+        footprint = RULES["positions"]([text])
+        assert footprint.geometry["type"] == kind
+        assert "no area" in footprint.quality
 
 
 def test_an_inventory_gives_latitudes_and_longitudes_in_turn() -> None:

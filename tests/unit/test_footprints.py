@@ -113,6 +113,55 @@ def test_parts_for_the_index_cover_the_footprint_and_stay_small(
     assert sum(cell.area for cell in cells) == pytest.approx(shape.area, rel=1e-6)
 
 
+def turned_east(point: Point, degrees: float) -> Point:
+    return math.remainder(point[0] + degrees, 360.0), point[1]
+
+
+@settings(max_examples=150, deadline=None)
+@given(**blobs, degrees=st.floats(-180, 180), count=st.sampled_from([3, 4, 5, 60]))
+@example(centre=(0, 10), radius_deg=5, wave=0.0, lobes=0, degrees=180, count=4)
+@example(centre=(0, 85), radius_deg=10, wave=0.2, lobes=3, degrees=180, count=60)
+def test_turning_the_globe_turns_a_footprint_and_changes_no_area(
+    centre: Point, radius_deg: float, wave: float, lobes: int, degrees: float, count: int
+) -> None:
+    ring = blob(centre, radius_deg, wave, lobes, count)
+    here, there = (polygon(ring), polygon([turned_east(point, degrees) for point in ring]))
+    assert_sound(there.geometry)
+    assert there.quality == here.quality
+    assert area_sr(there.geometry) == pytest.approx(area_sr(here.geometry), rel=1e-6, abs=1e-9)
+    shape = shapely.geometry.shape(here.geometry)
+    far = destination(centre, 90, 90)
+    for point in (shape.representative_point().coords[0], far):
+        near_an_edge = shape.boundary.distance(shapely.Point(point)) < 1e-6
+        assert near_an_edge or contains(there.geometry, turned_east(point, degrees)) == contains(here.geometry, point)
+
+
+def east_of(west: float, lon: float) -> float:
+    return (lon - west) % 360.0
+
+
+@settings(max_examples=200, deadline=None)
+@given(**blobs, count=st.sampled_from([4, 60]), is_line=st.booleans())
+@example(centre=(180, 0), radius_deg=5, wave=0.0, lobes=0, count=60, is_line=False)
+@example(centre=(180, 0), radius_deg=5, wave=0.0, lobes=0, count=60, is_line=True)
+def test_the_box_holds_all_of_a_footprint_and_no_more_than_it_must(
+    centre: Point, radius_deg: float, wave: float, lobes: int, count: int, is_line: bool
+) -> None:
+    ring = blob(centre, radius_deg, wave, lobes, count)
+    geometry = (line(ring[: count // 3 + 1]) if is_line else polygon(ring)).geometry
+    west, south, east, north = bbox(geometry)
+    shape = shapely.geometry.shape(geometry)
+    longitudes, latitudes = zip(*shapely.get_coordinates(shape).tolist(), strict=True)
+    assert (min(latitudes), max(latitudes)) == (south, north)
+    assert {west, east} <= set(longitudes)
+    is_cut = {-180.0, 180.0} <= set(longitudes)
+    assert (west > east) == (is_cut and (west, east) != (-180, 180))
+    if (west, east) == (-180, 180):
+        assert all(shape.intersects(shapely.LineString([(lon, -90), (lon, 90)])) for lon in range(-180, 181, 10))
+    else:
+        assert max(east_of(west, lon) for lon in longitudes) == east_of(west, east)
+
+
 def test_a_ring_across_the_antimeridian_is_split_there() -> None:
     geometry = polygon([(178, 10), (-178, 10), (-178, 12), (178, 12)]).geometry
     assert_sound(geometry)
@@ -167,6 +216,16 @@ def test_a_ring_that_crosses_itself_keeps_both_halves_and_says_so() -> None:
     assert contains(footprint.geometry, (1.5, 1))
 
 
+def test_what_crosses_itself_at_the_antimeridian_is_repaired_and_split() -> None:
+    footprint = polygon([(179, 0), (-179, 2), (-179, 0), (179, 2)])
+    assert_sound(footprint.geometry)
+    assert "crosses itself" in footprint.quality
+    assert bbox(footprint.geometry) == (179, 0, -179, 2)
+    assert contains(footprint.geometry, (179.2, 1))
+    assert contains(footprint.geometry, (-179.2, 1))
+    assert not contains(footprint.geometry, (180, 1.9))
+
+
 def test_a_tangle_of_points_is_kept_as_its_hull_and_says_so() -> None:
     dice = random.Random(5)
     tangle = [(dice.uniform(0, 10), dice.uniform(0, 10)) for _ in range(20_000)]
@@ -195,6 +254,9 @@ def test_rings_without_area_become_lines_and_points() -> None:
     out_and_back = polygon([(5, 5), (6, 6), (7, 7), (6, 6), (5, 5)])
     assert out_and_back.geometry == {"type": "LineString", "coordinates": [[5, 5], [6, 6], [7, 7]]}
     assert "no area" in out_and_back.quality
+    across = polygon([(179, 5), (-179, 5), (179, 5), (179, 5)])
+    assert across.geometry == {"type": "MultiLineString", "coordinates": [[[179, 5], [180, 5]], [[-180, 5], [-179, 5]]]}
+    assert "no area" in across.quality
 
 
 def test_a_track_across_the_antimeridian_is_split_there() -> None:
