@@ -81,6 +81,11 @@ def test_every_satellite_is_known(satellite: str, row: str, tail: str) -> None:
     assert (found.type.id, found.platform, found.type.mission) == (row, satellite, "S2")
 
 
+def test_what_is_on_its_way_to_level_0_is_for_nobody_outside() -> None:
+    internal = {kind.id for kind in TYPES.types.values() if kind.visibility == "internal" and kind.mission == "S2"}
+    assert internal == {"s2-l0u"}
+
+
 #: Parameters that the chains ask for (spec: chains 5.3), those of each band last.
 PARAMETERS = """
 ATMIMA ATMSAD BLINDP CLOINV CLOPAR CONVER DATATI DECOMP EARMOD ECMWFP G2PARA G2PARE GEOPAR HRTPAR INTDET INVLOC JP2KPA
