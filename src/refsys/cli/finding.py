@@ -86,16 +86,18 @@ class Wanted:
             terms.append(Comparison(Property("described_at"), Op.GE, Literal(_instant(since, now))))
         return cls(tuple(terms), pattern, odata)
 
+    def expression(self, types: TypeRegistry) -> Expression:
+        """What to search for; names have to match `pattern` besides. Raises ConfigurationError for a wrong filter."""
+        filters = [parse_operators_filter(self.odata, types)] if self.odata else []
+        return all_of(*self.terms, *filters)
+
 
 async def find_products(
     connection: asyncpg.Connection, wanted: Wanted, types: TypeRegistry, *, limit: int
 ) -> list[dict[str, Any]]:
     """The newest products of any state, at most `limit`. Raises ConfigurationError where the filter is wrong."""
-    terms = list(wanted.terms)
-    if wanted.odata:
-        terms.append(parse_operators_filter(wanted.odata, types))
     found: list[dict[str, Any]] = []
-    async for row in _rows(connection, all_of(*terms)):
+    async for row in _rows(connection, wanted.expression(types)):
         if not wanted.pattern or fnmatch.fnmatchcase(row["name"], wanted.pattern):
             found.append({name: to_plain(value) for name, value in row.items()})
         if len(found) == limit:

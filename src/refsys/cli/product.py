@@ -1,4 +1,4 @@
-"""`refsys product find | show`: what is in the catalogue, and everything about one product."""
+"""`refsys product find | show | export | …`: what is in the catalogue, and everything about one product."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refsys.cli import product_control
+from refsys.cli import product_control, product_export
 
 if TYPE_CHECKING:
     import asyncpg
@@ -38,7 +38,7 @@ def find(
     limit: Annotated[int, typer.Option("--limit", "-l", min=1, max=100_000, help="show at most")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line")] = False,
 ) -> None:
-    """List products, newest first, whatever their state and visibility."""
+    """List products of any state and visibility, newest first."""
     import asyncio
     from datetime import UTC, datetime
 
@@ -117,6 +117,7 @@ def show(
     print_dossier(dossier, open_console(), all_files=all_files)
 
 
+product_export.register(app)
 product_control.register(app)
 
 

@@ -28,7 +28,11 @@ async def store_documents(connection: asyncpg.Connection, product: Product, type
     rendered = (
         (odata.PRODUCT, odata.RENDER_VERSION, odata.render_product(product)),
         (odata.ATTRIBUTES, odata.RENDER_VERSION, odata.render_attributes(product.attributes, types.attributes)),
-        (stac.ITEM, stac.RENDER_VERSION, stac.render_item(product, files[product.content_id], types)),
+        (
+            stac.ITEM,
+            stac.version_of(product.type_id, types),
+            stac.render_item(product, files[product.content_id], types),
+        ),
     )
     kinds, versions, bodies = zip(*rendered, strict=True)
     await connection.execute(_STORE, product.id, product.edition, kinds, versions, bodies)

@@ -33,6 +33,8 @@ FIELD: Final = r"^[a-z][a-z0-9_]*([:.][a-z][a-z0-9_]*)?$"
 #: What the template of a collection's name can refer to besides groups of the product's name.
 COLLECTION_NAMES: Final = ("constellation", "product_type", "timeliness_category")
 
+#: As core.times.format_instant writes it.
+_INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z", re.ASCII)
 _LEVEL: Final = re.compile(r"(?:LEVEL|S2MSI)?([0-3])[ABC]?")
 _TILE: Final = re.compile(r"T?(0[1-9]|[1-5][0-9]|60)([C-HJ-NP-X])([A-HJ-NP-Z]{2})")
 _POLARISATIONS: Final = frozenset({"HH", "VV", "HV", "VH"})
@@ -72,16 +74,18 @@ def _is_of(kind: FieldType, value: Any) -> bool:
             return isinstance(value, int) and not isinstance(value, bool)
         case "Double":
             return isinstance(value, int | float) and not isinstance(value, bool)
-        case "String" | "DateTimeOffset":
+        case "String":
             return isinstance(value, str)
+        case "DateTimeOffset":
+            return isinstance(value, str) and _INSTANT.fullmatch(value) is not None
 
 
 def _lower(value: Any, _: Attributes) -> str:
     return str(value).lower()
 
 
-def _lower_list(value: Any, _: Attributes) -> list[str]:
-    return [str(item).lower() for item in (value if isinstance(value, list) else [value])]
+def _lower_list(value: Any, _: Attributes) -> list[str] | None:
+    return [str(item).lower() for item in (value if isinstance(value, list) else [value])] or None
 
 
 def _instruments(value: Any, _: Attributes) -> list[str]:

@@ -8,9 +8,11 @@ STORE for the product's place in a bucket.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,8 +25,7 @@ from refsys.core.times import FOREVER, format_instant
 from refsys.distribution.stac.assets import ALTERNATE, BASE, STORE, render_assets
 from refsys.missions import TypeRegistry
 
-#: To be raised whenever what is rendered here, or the mapping in the tables, changes; older bodies are then rendered
-#: anew when they are read.
+#: To be raised whenever what is rendered here changes; older bodies are then rendered anew when they are read.
 RENDER_VERSION: Final = 1
 #: The kind of these bodies.
 ITEM: Final = "stac.item"
@@ -93,6 +94,19 @@ def render_item(product: Product, files: Sequence[FileEntry], types: TypeRegistr
         f'{_json(before)[:-1]},"properties":{_json(properties)[:-1]},{VOLATILE}}},'
         f'"links":[{",".join(links)}],{render_assets(product, files)}}}'
     )
+
+
+@lru_cache(maxsize=4096)
+def version_of(type_id: str, types: TypeRegistry) -> int:
+    """The version of a type's bodies: it changes with RENDER_VERSION and with what the tables say of items."""
+    kind = types.types.get(type_id)
+    told = [
+        RENDER_VERSION,
+        [(name, [astuple(field) for field in row.stac]) for name, row in types.attributes.items() if row.stac],
+        [(name, limits.from_sensing_s) for name, limits in sorted(types.timeliness_classes.items())],
+        (kind.name.pattern, kind.stac_collection) if kind else None,
+    ]
+    return 1 + zlib.crc32(orjson.dumps(told)) % (2**31 - 1)
 
 
 def fill(body: str, volatile: Volatile) -> str:

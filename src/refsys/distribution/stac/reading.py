@@ -11,7 +11,7 @@ import asyncpg
 
 from refsys.catalogue import store
 from refsys.distribution.stac.assets import MAIN_PATHS
-from refsys.distribution.stac.items import ITEM, RENDER_VERSION, Volatile, fill, render_item
+from refsys.distribution.stac.items import ITEM, Volatile, fill, render_item, version_of
 from refsys.infra.storage import object_key
 from refsys.missions import TypeRegistry
 
@@ -23,12 +23,14 @@ COLUMNS: Final = (
     "p.modified_at",
     "p.online",
     "p.evicted_at",
+    "p.type_id",
+    "item.render_version",
     "item.body AS item",
 )
 JOIN: Final = f"""
 LEFT JOIN distribution.document item
        ON item.product_id = p.id AND item.kind = '{ITEM}'
-      AND item.render_version = {RENDER_VERSION} AND item.edition = p.edition"""
+      AND item.edition = p.edition"""
 
 
 async def complete(
@@ -43,10 +45,11 @@ async def complete(
 
     `base_url` is the service's address, `storage_url` that of the storage, where it is a bucket (s3://bucket/prefix).
     """
-    absent = await _render(connection, [row["id"] for row in rows if row["item"] is None], types)
+    stale = [row["id"] for row in rows if row["render_version"] != version_of(row["type_id"], types)]
+    anew = await _render(connection, stale, types)
     return [
         fill(
-            absent[row["id"]] if row["item"] is None else row["item"],
+            anew.get(row["id"]) or row["item"],
             Volatile(
                 published_at=row["published_at"],
                 modified_at=row["modified_at"],
