@@ -157,6 +157,8 @@ async def measure(dsn: str, present: int, types: TypeRegistry, console: Console)
     async with connected(dsn) as connection:
         await connection.execute("VACUUM ANALYZE")
         times = await _insert(connection, present, types)
+        # arrivals do not give what was described just now
+        await asyncio.sleep(neighbours.SETTLED.total_seconds())
         rng = random.Random(present)
         positions = [rng.randint(1, present) for _ in range(_QUERIES)]
         samples = await connection.fetch(_SAMPLES, positions)
