@@ -35,7 +35,7 @@ def _integer(least: int, most: int | None = None) -> Check:
     return lambda value: type(value) is int and least <= value and (most is None or value <= most)
 
 
-_TEXT = _matches(".+")
+_TEXT = _matches("(?s).+")
 _INSTANT = _matches(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 #: The fields of the extensions in the versions that items name, as far as ours have them.
 FIELDS: dict[str, Check] = {

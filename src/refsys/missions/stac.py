@@ -105,11 +105,11 @@ def _level(value: Any, _: Attributes) -> str | None:
 
 
 def _positive(value: Any, _: Attributes) -> int | None:
-    return value if isinstance(value, int) and value >= 1 else None
+    return value if _is_of("Integer", value) and value >= 1 else None
 
 
 def _percent(value: Any, _: Attributes) -> float | None:
-    return float(value) if isinstance(value, int | float) and 0 <= value <= 100 else None
+    return float(value) if _is_of("Double", value) and 0 <= value <= 100 else None
 
 
 def _orbit_state(value: Any, _: Attributes) -> str | None:
