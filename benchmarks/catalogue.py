@@ -38,8 +38,9 @@ WARM_UP: Final = 500
 _NOTES: Final = """\
 One by one: refsys runs the catalogue's real commands (arrive, describe, set_packaged, publish with all its documents,
 and the item's text as one more) in four durable transactions a product, with the reads of the stages and the steps that
-they make due. The claiming of steps, the bytes themselves and extraction are not in it. The peer gets the finished item
-over HTTP and keeps it in one transaction, by {workers} processes of uvicorn; `create_item` is its SQL function alone.
+they make due. The claiming of steps, the bytes themselves and extraction are not in it. `finished`: bulk.enter of one
+product and its item's text in one durable transaction, without HTTP. The peer gets the finished item over HTTP and
+keeps it in one transaction, by {workers} processes of uvicorn; `create_item` is its SQL function alone.
 In bulk: refsys from the items' JSON, as pypgstac; `from entries` leaves the parsing out, as COPY does. COPY gets the
 rows that refsys made, in binary and in one transaction, into copies of the tables without foreign keys.
 """
@@ -82,7 +83,7 @@ class Rounds:
 async def measure(folder: Path, items: int, rounds: int, console: Console) -> None:
     types = load_types()
     each = items // 10
-    count = WARM_UP + rounds * (2 * items + 3 * each)
+    count = WARM_UP + rounds * (2 * items + (2 * len(CLIENTS) + 1) * each)
     console.print(f"making {count} items …")
     texts = list(make_items(count))
     shelf = Shelf(texts)
@@ -125,6 +126,7 @@ async def measure(folder: Path, items: int, rounds: int, console: Console) -> No
         goals: dict[str, tuple[str, float | None]] = {
             "refsys": (api_name, ONE_BY_ONE_GOAL),
             "refsys, PostgreSQL 18": (api_name, None),
+            "refsys, finished": (api_name, ONE_BY_ONE_GOAL),
         }
         if clients == 1:
             goals["create_item"] = ("refsys", None)
@@ -169,8 +171,10 @@ async def _singles(singles: dict[int, Rounds], ours: Ours, newer: Ours, api: Api
     for clients, figures in singles.items():
         texts = shelf.take(each)
         figures.add("stac-fastapi-pgstac", await asyncio.to_thread(api.post, texts, clients))
-        figures.add("refsys", await ours.one_by_one(texts, clients))
-        figures.add("refsys, PostgreSQL 18", await newer.one_by_one(texts, clients))
+        figures.add("refsys", await ours.published(texts, clients))
+        figures.add("refsys, PostgreSQL 18", await newer.published(texts, clients))
+        texts = shelf.take(each)
+        figures.add("refsys, finished", await ours.entered(texts, clients))
     texts = shelf.take(each)
     singles[1].add("create_item", await api.peer.create_items(texts))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,16 +48,36 @@ class Ours:
     cpu_seconds: Callable[[], float]
     types: TypeRegistry
 
-    async def one_by_one(self, texts: Sequence[bytes], clients: int) -> Run:
+    async def published(self, texts: Sequence[bytes], clients: int) -> Run:
         """The commands of the stages, each in a transaction of its own as there, by so many clients at once."""
-        made = [(entry_of(text, self.types), text.decode()) for text in texts]
+
+        async def publish(connection: asyncpg.Connection, entry: Entry, text: bytes) -> None:
+            await publish_one(connection, entry, self.types, text.decode())
+
+        return await self._one_by_one(publish, texts, clients)
+
+    async def entered(self, texts: Sequence[bytes], clients: int) -> Run:
+        """Each as a finished product in one transaction, by so many clients at once."""
+
+        async def enter(connection: asyncpg.Connection, entry: Entry, text: bytes) -> None:
+            await _enter(connection, [entry], [text])
+
+        return await self._one_by_one(enter, texts, clients)
+
+    async def _one_by_one(
+        self,
+        keep: Callable[[asyncpg.Connection, Entry, bytes], Awaitable[None]],
+        texts: Sequence[bytes],
+        clients: int,
+    ) -> Run:
+        made = [(entry_of(text, self.types), text) for text in texts]
 
         async def work(number: int) -> None:
             async with connected(self.dsn) as connection:
                 ready[number].set()
                 await begin.wait()
                 for entry, text in made[number::clients]:
-                    await publish_one(connection, entry, self.types, text)
+                    await keep(connection, entry, text)
 
         begin, ready = asyncio.Event(), [asyncio.Event() for _ in range(clients)]
         tasks = [asyncio.create_task(work(number)) for number in range(clients)]
