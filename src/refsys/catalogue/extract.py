@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from lxml import etree
 
@@ -25,12 +25,13 @@ from refsys.missions.functions import DERIVED
 
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _SIZE = re.compile(r"[0-9]{1,18}")
+# nearly all references are such, and need no closer look
+_PLAIN = re.compile(r"(?:\./)?((?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*)")
 _UNUSABLE = re.compile(r"[\x00-\x1f\\]")
 _OUTSIDE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|/")
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestMember:
+class ManifestMember(NamedTuple):
     """A file that a manifest names. `path` begins with the product's name; `md5` is lower-case hex."""
 
     path: str
@@ -159,6 +160,8 @@ def _members(recognised: Recognised, root: etree._Element) -> list[ManifestMembe
 
 def _inside(recognised: Recognised, href: str) -> str:
     """A manifest's reference as a path within the product."""
+    if plain := _PLAIN.fullmatch(href):
+        return plain[1]
     steps = [step for step in href.split("/") if step not in ("", ".")]
     if _UNUSABLE.search(href) or _OUTSIDE.match(href) or ".." in steps or not steps:
         raise HostileInput(
