@@ -25,7 +25,7 @@ NAME_TOLERANCE = timedelta(seconds=1.5)
 class Values:
     """The attributes of one product as they are found, and the problems met on the way.
 
-    `plain` is JSON; `instants` has the same dates as datetimes; `origins` says where each one comes from.
+    `plain` is JSON; `instants` has the same dates as datetimes. Who gives `origins` is told where each one comes from.
     """
 
     def __init__(self, documents: Documents, fields: Mapping[str, str], origins: dict[str, str] | None = None) -> None:
@@ -33,14 +33,14 @@ class Values:
         self._fields = fields
         self.plain: dict[str, Any] = {}
         self.instants: dict[str, datetime] = {}
-        self.origins = {} if origins is None else origins
+        self._origins = origins
         self.problems: list[str] = []
 
     def apply(self, rule: AttributeRule) -> None:
         """Give an attribute its value, if there is one."""
         name, (value, origin) = rule.attribute.name, self._from_documents(rule)
         named = self._from_name(rule)
-        if value is None:
+        if value is None and named is not None:
             value, origin = named, f"group {rule.group} of the name"
         elif named is not None and not _agree(value, named):
             self.problems.append(f"{name} is {_show(value)} in the metadata but {_show(named)} in the name")
@@ -55,25 +55,25 @@ class Values:
             return
         self.set(name, value, origin)
 
-    def set(self, name: str, value: Any, origin: str) -> None:
+    def set(self, name: str, value: Any, origin: object) -> None:
         """Set an attribute to a typed value; instants as datetimes. `origin` says where it comes from."""
         if isinstance(value, datetime):
             self.instants[name] = value
             value = format_instant(value)
         self.plain[name] = value
-        self.origins[name] = origin
+        if self._origins is not None:
+            self._origins[name] = str(origin)
 
-    def _from_documents(self, rule: AttributeRule) -> tuple[Any, str]:
+    def _from_documents(self, rule: AttributeRule) -> tuple[Any, object]:
         """The value and its source; None where no source has one."""
         for source in rule.read:
             texts = self._documents.texts(source, all_of_them=rule.attribute.many or rule.function != "")
             if texts and rule.function:
                 texts = VALUES[rule.function](texts)
             if texts:
-                place = str(source)
-                value = self._typed(rule, texts, place)
+                value = self._typed(rule, texts, source)
                 if value is not None:
-                    return value, place
+                    return value, source
         return None, ""
 
     def _from_name(self, rule: AttributeRule) -> Any:
@@ -81,7 +81,7 @@ class Values:
             return None
         return self._typed(rule, [text], "the name")
 
-    def _typed(self, rule: AttributeRule, texts: list[str], place: str) -> Any:
+    def _typed(self, rule: AttributeRule, texts: list[str], place: object) -> Any:
         """The texts as the attribute's type; None, and a problem, where they are not of it."""
         texts = texts if rule.attribute.many else texts[:1]
         if rule.translate:
