@@ -6,6 +6,7 @@ its entry in the audit trail. Doing it again changes nothing more, so an action 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -25,13 +26,11 @@ PIECE: Final = 500
 #: What the hubs know as causes of a deletion (standards 2.1).
 CAUSES: Final = ("Duplicated product", "Missing checksum", "Corrupted product", "Obsolete product or Other")
 
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMED: Final = """
 SELECT p.id, p.name, p.revision, p.product_type, p.state FROM catalogue.product p
- WHERE p.name = ANY ($1::text[]) OR p.id::text = ANY ($1::text[])
+ WHERE p.name = ANY ($1::text[]) OR p.id = ANY ($2::uuid[])
  ORDER BY p.name, p.revision
-"""
-_THESE: Final = """
-SELECT p.id, p.name, p.revision, p.product_type, p.state FROM catalogue.product p WHERE p.id = ANY ($1::uuid[])
 """
 _LIKE_THAT: Final = """
 SELECT p.id, p.name, p.revision, p.product_type, p.state FROM catalogue.product p
@@ -89,7 +88,7 @@ async def select(connection: asyncpg.Connection, action: Action, selection: Sele
     """What an action would change now, and what it would leave. Raises RefsysError where a name is not known."""
     found: dict[UUID, Selected] = {}
     if selection.names:
-        found = {row["id"]: Selected(**row) for row in await connection.fetch(_NAMED, selection.names)}
+        found = {row["id"]: Selected(**row) for row in await _named(connection, selection.names)}
         known = {selected.name for selected in found.values()} | {str(identity) for identity in found}
         if unknown := [name for name in selection.names if name not in known]:
             raise RefsysError(
@@ -142,6 +141,13 @@ async def act(
 _FIELDS: Final = ("id", "name", "revision", "product_type", "state", "step")
 
 
+async def _named(connection: asyncpg.Connection, names: Sequence[str]) -> list[asyncpg.Record]:
+    """The products of these names, all revisions, and of these ids."""
+    ids = [UUID(name) for name in names if _ID.fullmatch(name)]
+    rows: list[asyncpg.Record] = await connection.fetch(_NAMED, names, ids)
+    return rows
+
+
 async def _like(
     connection: asyncpg.Connection, action: Action, expression: Expression
 ) -> AsyncIterator[asyncpg.Record]:
@@ -163,7 +169,7 @@ async def _like(
 
 
 async def _check_successor(connection: asyncpg.Connection, successor: str, selected: Sequence[Selected]) -> None:
-    rows = await connection.fetch(_NAMED, [successor])
+    rows = await _named(connection, [successor])
     if not any(row["state"] == "published" for row in rows):
         raise RefsysError(
             "is not published, so it supersedes nothing", subject=successor or "no successor", advice="publish it first"
