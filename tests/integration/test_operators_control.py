@@ -83,7 +83,8 @@ async def test_withdrawn_products_are_told_with_their_cause_and_come_back_as_pub
     assert await hub() == ["P0", "P1", "P2", "P3", "P4"]
     assert await feed(pool) == []
 
-    told = await refsys("product", "withdraw", FIVE[1].id, "P2.zip", "-m", "bad", "--cause", "corrupted", "--author", "ann")
+    words = ("product", "withdraw", FIVE[1].id, "P2.zip", "-m", "bad", "--author", "ann")
+    told = await refsys(*words, "--cause", "corrupted")
     assert "2 withdrawn" in told
     assert await hub() == ["P0", "P3", "P4"]
     assert await hub("DeletedProducts", "DeletionCause eq 'Corrupted product'") == ["P1", "P2"]
