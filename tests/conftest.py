@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import itertools
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from refsys.runtime.wiring import MIGRATED_PACKAGES
 
 PROJECT = Path(__file__).parent.parent
 TEMPLATE = "refsys_template"
+
+# A shell that starts us in the background has us and our children ignore Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 _numbers = itertools.count(1)
 
 
