@@ -11,6 +11,7 @@ import shapely
 from pyarrow import parquet
 
 from refsys.catalogue import store
+from refsys.core.times import format_instant
 from refsys.distribution.rendering import store_documents
 from tests.catalogue_rows import Row, insert_rows, plausible_rows
 from tests.stac import problems
@@ -59,6 +60,9 @@ async def test_items_are_the_same_in_both_forms_and_strangers_read_them(refsys, 
         assert item["properties"]["product:type"] == same["properties"]["product:type"]
         assert item["properties"]["datetime"][:19] == same["properties"]["datetime"][:19]
     table = parquet.read_table(tmp_path / "all.parquet")
+    for column in ("datetime", "start_datetime", "end_datetime", "created", "published", "expires"):
+        told = [instant and format_instant(instant) for instant in table.column(column).to_pylist()]
+        assert told == [item["properties"].get(column) for item in lines]
     assert table.column("geometry").null_count == sum(item["geometry"] is None for item in lines) > 0
     assert table.column("bbox").to_pylist()[[item["id"] for item in lines].index("ACROSS")] == {
         "xmin": 179, "ymin": 0, "xmax": -179, "ymax": 1,

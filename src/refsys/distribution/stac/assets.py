@@ -41,7 +41,7 @@ class MainFile:
     roles: tuple[str, ...]
 
 
-#: Keys as the Copernicus Data Space has them. All other files of a product are reached through its package.
+#: Keys as the Copernicus Data Space has them. All other files are reached through OData Nodes or in the package.
 MAIN_FILES: Final = (
     MainFile("safe_manifest", r"manifest\.safe", ("metadata",)),
     MainFile("xfdumanifest", r"xfdumanifest\.xml", ("metadata",)),
