@@ -26,7 +26,7 @@ from refsys.missions.functions import DERIVED
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _SIZE = re.compile(r"[0-9]{1,18}")
 # nearly all references are such, and need no closer look
-_PLAIN = re.compile(r"(?:\./)?((?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*)")
+_PLAIN = re.compile(r"(?:\./)?([A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)")
 _UNUSABLE = re.compile(r"[\x00-\x1f\\]")
 _OUTSIDE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|/")
 
@@ -137,6 +137,7 @@ def _footprint(recognised: Recognised, documents: Documents, problems: list[str]
 def _members(recognised: Recognised, root: etree._Element) -> list[ManifestMember]:
     """`dataObject/byteStream` of an XFDU manifest: size, fileLocation/@href, checksum (CCSDS 661.0)."""
     members: list[ManifestMember] = []
+    folder = f"{recognised.name}/"
     for stream in root.iter("{*}byteStream"):
         href, md5 = "", ""
         for child in stream:
@@ -145,23 +146,17 @@ def _members(recognised: Recognised, root: etree._Element) -> list[ManifestMembe
                 href = href or child.get("href", "").strip()
             elif tag == "checksum" and child.get("checksumName", "").upper() == "MD5":
                 md5 = md5 or (child.text or "").strip().lower()
-        if not href:
-            continue
-        size = stream.get("size", "")
-        members.append(
-            ManifestMember(
-                path=f"{recognised.name}/{_inside(recognised, href)}",
-                size_bytes=int(size) if _SIZE.fullmatch(size) else None,
-                md5=md5 if _MD5.fullmatch(md5) else None,
-            )
-        )
+        if href:
+            plain = _PLAIN.fullmatch(href)
+            path = plain[1] if plain else _inside(recognised, href)
+            size = stream.get("size", "")
+            size_bytes = int(size) if _SIZE.fullmatch(size) else None
+            members.append(ManifestMember(folder + path, size_bytes, md5 if _MD5.fullmatch(md5) else None))
     return members
 
 
 def _inside(recognised: Recognised, href: str) -> str:
     """A manifest's reference as a path within the product."""
-    if plain := _PLAIN.fullmatch(href):
-        return plain[1]
     steps = [step for step in href.split("/") if step not in ("", ".")]
     if _UNUSABLE.search(href) or _OUTSIDE.match(href) or ".." in steps or not steps:
         raise HostileInput(

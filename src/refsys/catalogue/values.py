@@ -39,7 +39,7 @@ class Values:
     def apply(self, rule: AttributeRule) -> None:
         """Give an attribute its value, if there is one."""
         name, (value, origin) = rule.attribute.name, self._from_documents(rule)
-        named = self._from_name(rule)
+        named = self._from_name(rule) if rule.group else None
         if value is None and named is not None:
             value, origin = named, f"group {rule.group} of the name"
         elif named is not None and not _agree(value, named):
@@ -77,32 +77,27 @@ class Values:
         return None, ""
 
     def _from_name(self, rule: AttributeRule) -> Any:
-        if not rule.group or _UNUSED.fullmatch(text := self._fields.get(rule.group, "")):
+        if _UNUSED.fullmatch(text := self._fields.get(rule.group, "")):
             return None
         return self._typed(rule, [text], "the name")
 
     def _typed(self, rule: AttributeRule, texts: list[str], place: object) -> Any:
         """The texts as the attribute's type; None, and a problem, where they are not of it."""
-        texts = texts if rule.attribute.many else texts[:1]
+        attribute = rule.attribute
+        texts = texts if attribute.many else texts[:1]
         if rule.translate:
             texts = [rule.translate.get(text, text) for text in texts]
         if rule.upper:
             texts = [text.upper() for text in texts]
-        kind = rule.attribute.type
-        length, longest = sum(map(len, texts)), rule.attribute.longest
+        kind, longest = attribute.type, attribute.longest
+        length = sum(map(len, texts)) if attribute.many else len(texts[0])
         if length > longest:
-            self.problems.append(
-                f"{rule.attribute.name} at {place} has {length} characters, more than {longest}; left out"
-            )
+            self.problems.append(f"{attribute.name} at {place} has {length} characters, more than {longest}; left out")
             return None
         try:
-            if rule.attribute.many:
-                return [convert(kind, text) for text in texts]
-            return convert(kind, texts[0])
+            return [convert(kind, text) for text in texts] if attribute.many else convert(kind, texts[0])
         except ValueError:
-            self.problems.append(
-                f"{rule.attribute.name} at {place} is {_short(texts[0])}, which is no {kind}; left out"
-            )
+            self.problems.append(f"{attribute.name} at {place} is {_short(texts[0])}, which is no {kind}; left out")
             return None
 
 

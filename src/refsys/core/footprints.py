@@ -64,7 +64,7 @@ def polygon(points: Sequence[Point]) -> Footprint:
     elif _is_plain(path) and abs(area) <= 2 * math.pi:
         counter_clockwise = path if area < 0 else path[::-1]
         return Footprint({"type": "Polygon", "coordinates": [[list(point) for point in counter_clockwise]]})
-    shape = shapely.Polygon(path)
+    shape = shapely.polygons(path)
     quality = ""
     if not shape.is_valid and len(path) > _MOST_REPAIRED:
         shape = shape.convex_hull
@@ -225,13 +225,15 @@ def _along_poles(ring: Sequence[Point]) -> list[Point]:
 def _area(path: Sequence[Sequence[float]]) -> float:
     """Signed solid angle between an unrolled path and the equator, edges straight in longitude and latitude."""
     total = 0.0
-    for (lon1, lat1), (lon2, lat2) in pairwise(path):
-        phi1, phi2 = math.radians(lat1), math.radians(lat2)
-        if abs(phi2 - phi1) < 1e-9:
-            mean = math.sin((phi1 + phi2) / 2)
-        else:
-            mean = (math.cos(phi1) - math.cos(phi2)) / (phi2 - phi1)
+    lon1, lat1 = path[0]
+    phi1 = math.radians(lat1)
+    cos1 = math.cos(phi1)
+    for lon2, lat2 in path[1:]:
+        phi2 = math.radians(lat2)
+        cos2 = math.cos(phi2)
+        mean = math.sin((phi1 + phi2) / 2) if abs(phi2 - phi1) < 1e-9 else (cos1 - cos2) / (phi2 - phi1)
         total += math.radians(lon2 - lon1) * mean
+        lon1, phi1, cos1 = lon2, phi2, cos2
     return total
 
 
@@ -285,7 +287,7 @@ def _polygons(shape: BaseGeometry) -> Iterator[shapely.Polygon]:
 def _lines(shape: BaseGeometry) -> Iterator[list[list[float]]]:
     for piece in _flat(shape):
         if piece.geom_type == "LineString" and piece.length > 0:
-            yield [[lon, lat] for lon, lat in piece.coords]
+            yield shapely.get_coordinates(piece).tolist()
 
 
 def _flat(shape: BaseGeometry) -> Iterator[BaseGeometry]:
@@ -297,8 +299,8 @@ def _flat(shape: BaseGeometry) -> Iterator[BaseGeometry]:
 
 
 def _rings(shape: shapely.Polygon) -> list[list[list[float]]]:
-    oriented = shapely.geometry.polygon.orient(shapely.remove_repeated_points(shape), 1.0)
-    return [[[lon, lat] for lon, lat in ring.coords] for ring in (oriented.exterior, *oriented.interiors)]
+    oriented = shapely.orient_polygons(shapely.remove_repeated_points(shape))
+    return [shapely.get_coordinates(ring).tolist() for ring in shapely.get_rings(oriented)]
 
 
 def _coordinate_lists(geometry: Geometry) -> Iterable[Sequence[Sequence[float]]]:

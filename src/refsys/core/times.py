@@ -37,7 +37,8 @@ def parse_instant(text: str) -> datetime:
     zone = (match["zone"] or "Z").upper()
     plain = f"{match['date']}T{clock[:6]}{59 if leap else clock[6:]}.{fraction}{'+00:00' if zone == 'Z' else zone}"
     try:
-        return datetime.fromisoformat(plain).astimezone(UTC) + timedelta(seconds=leap)
+        instant = datetime.fromisoformat(plain).astimezone(UTC)
+        return instant + timedelta(seconds=1) if leap else instant
     except OverflowError:
         raise ValueError(f"not an instant: {text!r}; it lies outside the years 1 to 9999") from None
 
@@ -73,4 +74,4 @@ def parse_compact(text: str) -> datetime:
 
 def format_instant(instant: datetime) -> str:
     """Write with six fraction digits and `Z`, as the hubs do since 2024-09-02."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

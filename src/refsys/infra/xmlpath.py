@@ -65,6 +65,8 @@ class XmlPath:
     def values(self, anchors: Anchors) -> Iterator[str]:
         """The values that are not blank, stripped, in document order."""
         found: Iterable[etree._Element] = anchors.get(self.anchor.name)
+        if not found:
+            return
         if self.anchor.equal or self.anchor.position:
             found = self.anchor.keep(found)
         for step in self.steps:
