@@ -51,7 +51,8 @@ def parse(data: bytes, *, subject: str, size_limit: int = SIZE_LIMIT) -> etree._
             subject=subject,
             advice="look at the file; metadata of real products stays far below",
         )
-    if _DOCTYPE in data or (b"\0" in data and any(needle in data for needle in _WIDE_DOCTYPE)):
+    # most documents have no such byte, which is found out much faster than that they have no such word
+    if (b"!" in data and _DOCTYPE in data) or (b"\0" in data and any(needle in data for needle in _WIDE_DOCTYPE)):
         raise _declares_type(data, subject)
     try:
         root = etree.fromstring(data, _parser())
