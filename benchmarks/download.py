@@ -110,7 +110,7 @@ async def publish(system: Supervisor, storage: Storage, types: TypeRegistry, siz
         content = await store.fetch_content(connection, await commands.arrive(connection, arrival, priority=50))
         assert content is not None
         described = await commands.describe(
-            connection, content, types.recognise(NAME), Description(START, START, None, {}), timeliness="", priority=50
+            connection, content, types.recognise(NAME), Description(START, START, None, {}), priority=50
         )
     stop = asyncio.Event()
     runner = Runner(pool, system.dsn, service.stages(pool, storage, types), system.settings.work, "benchmark")

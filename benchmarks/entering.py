@@ -191,10 +191,7 @@ async def publish_one(connection: asyncpg.Connection, entry: Entry, types: TypeR
     whole = await store.fetch_whole(connection, content_id)
     assert whole is not None
     async with connection.transaction():
-        timeliness = entry.recognised.type.timeliness.class_of(description.attributes)
-        described = await commands.describe(
-            connection, whole[0], entry.recognised, description, timeliness=timeliness, priority=50
-        )
+        described = await commands.describe(connection, whole[0], entry.recognised, description, priority=50)
     product = await store.fetch_product(connection, described.product_id)
     assert product is not None
     await store.fetch_whole(connection, content_id)

@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+from refsys.catalogue.described import part_texts
 from refsys.core import footprints
 from refsys.core.grams import name_grams
 from refsys.core.products import product_id
@@ -101,12 +102,7 @@ async def _insert(connection: asyncpg.Connection, rows: list[Row], positions: It
         [content["id"] for content in contents],
         [content["name"] for content in contents],
     )
-    parts = [
-        (row.id, "(" + ",".join(f"({lon!r},{lat!r})" for lon, lat in ring) + ")")
-        for row in rows
-        if row.footprint is not None
-        for ring in footprints.parts(row.footprint)
-    ]
+    parts = [(row.id, part) for row in rows for part in part_texts(row.footprint)]
     await connection.execute(_PARTS, [identity for identity, _ in parts], [part for _, part in parts])
 
 

@@ -50,7 +50,6 @@ async def make_packaged(
             content,
             TYPES.recognise(name),
             Description(START, START, None, {"orbitNumber": 39156}),
-            timeliness="",
             priority=50,
         )
     async with connection.transaction():

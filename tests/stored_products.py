@@ -83,7 +83,6 @@ async def store_product(
             content,
             TYPES.recognise(name),
             Description(START, START, None, {"orbitNumber": 39156}),
-            timeliness="",
             priority=priority,
         )
         await connection.execute(_DESCRIBED)

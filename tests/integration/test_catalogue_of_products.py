@@ -28,7 +28,7 @@ async def describe(connection, content_id, footprint=SQUARE):
     content = await store.fetch_content(connection, content_id)
     description = Description(START, START, footprint, {"orbitNumber": 39156})
     recognised = load_types().recognise(content.name)
-    return await commands.describe(connection, content, recognised, description, timeliness="S1_NRT", priority=50)
+    return await commands.describe(connection, content, recognised, description, priority=50)
 
 
 async def package(connection, identity, content_id):

@@ -39,11 +39,8 @@ from tests.waiting import wait_for
 # as publication would be without its lock: dates and positions as they are asked for
 WITHOUT_LOCK = """
 CREATE SEQUENCE public.position;
-CREATE OR REPLACE FUNCTION catalogue.lock_feed() RETURNS void LANGUAGE sql AS 'SELECT NULL';
-DO $do$ BEGIN
-    EXECUTE replace(pg_get_functiondef('catalogue.publish'::regproc),
-                    'coalesce(max(c.position), 0) + 1', $$nextval('public.position')$$);
-END $do$;
+CREATE OR REPLACE FUNCTION catalogue.lock_feed(OUT last_position bigint, OUT instant timestamptz) LANGUAGE sql AS
+    $$SELECT nextval('public.position') - 1, clock_timestamp()$$;
 """
 
 

@@ -432,7 +432,7 @@ async def describe_as_it_is(pool: asyncpg.Pool) -> None:
         assert content is not None
         described = await commands.describe(
             connection, content, TYPES.recognise(content.name), Description(START, START, None, {}),
-            timeliness="", priority=10,
+            priority=10,
         )  # fmt: skip
         product = await store.fetch_product(connection, described.product_id)
         assert product is not None

@@ -55,7 +55,7 @@ async def make(pool, name, *inputs):
         arrival = Arrival(name=name, base=f"b/{name}", files=(file,), source="t", inputs=tuple(map(product_id, inputs)))
         content_id = await commands.arrive(connection, arrival, priority=50)
         content = await store.fetch_content(connection, content_id)
-        await commands.describe(connection, content, TYPES.recognise(GRD), description(), timeliness="", priority=50)
+        await commands.describe(connection, content, TYPES.recognise(GRD), description(), priority=50)
     return product_id(name)
 
 

@@ -25,9 +25,7 @@ async def published(pool, name=NAME):
     async with pool.acquire() as connection:
         content_id = await commands.arrive(connection, arrival, priority=50)
         content = await store.fetch_content(connection, content_id)
-        described = await commands.describe(
-            connection, content, load_types().recognise(name), description, timeliness="S1_NRT", priority=50
-        )
+        described = await commands.describe(connection, content, load_types().recognise(name), description, priority=50)
         product = await store.fetch_product(connection, described.product_id)
         assert await commands.set_packaged(
             connection, product.id, content_id, base=product.final_base, layout=1, package_name=f"{name}.zip",

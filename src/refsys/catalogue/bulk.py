@@ -14,6 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
+from refsys.catalogue.described import COLUMNS, columns_of
 from refsys.catalogue.fingerprints import type_fingerprint
 from refsys.catalogue.model import content_digest
 from refsys.core import footprints
@@ -34,11 +35,9 @@ _CONTENT: Final = (
 )  # fmt: skip
 _FILE: Final = ("content_id", "ordinal", "path", "is_folder", "size", "crc32", "md5", "blake3")
 _PRODUCT: Final = (
-    "id", "name", "state", "content_id", "final_base", "type_id", "collection", "mission", "platform", "instrument",
-    "product_type", "level", "timeliness", "sensing_start", "sensing_stop", "available_at", "t0_raw", "t0_inputs",
-    "packaged_at", "published_at", "modified_at", "feed_position", "online", "visibility", "packaging",
-    "package_layout", "package_name", "package_size", "package_md5", "package_blake3", "footprint",
-    "footprint_quality", "attributes", "problems", "lineage", "name_grams", "type_fingerprint",
+    *COLUMNS, "id", "name", "state", "content_id", "final_base", "available_at", "t0_raw", "t0_inputs", "packaged_at",
+    "published_at", "modified_at", "feed_position", "online", "packaging", "package_layout", "package_name",
+    "package_size", "package_md5", "package_blake3", "lineage", "name_grams", "type_fingerprint",
 )  # fmt: skip
 _PART: Final = ("product_id", "part")
 _INPUT: Final = ("product_id", "input_id")
@@ -212,33 +211,18 @@ def _files(entry: Entry, content_id: int) -> Iterable[tuple[Any, ...]]:
 def _product(entry: Entry, content_id: int) -> dict[str, Any]:
     """The row, but for what publication gives."""
     kind, description, package = entry.recognised.type, entry.description, entry.package
-    row = {
+    row = columns_of(entry.recognised, description, entry.mission) | {
         "id": product_id(entry.name),
         "name": entry.name,
         "state": "published",
         "content_id": content_id,
         "final_base": _base(entry),
-        "type_id": kind.id,
-        "collection": entry.collection,
-        "mission": entry.recognised.mission or entry.mission,
-        "platform": entry.recognised.platform,
-        "instrument": kind.instrument,
-        "product_type": entry.recognised.product_type,
-        "level": kind.level,
-        "timeliness": kind.timeliness.class_of(description.attributes),
-        "sensing_start": description.sensing_start,
-        "sensing_stop": description.sensing_stop,
         "available_at": entry.available_at,
         "t0_raw": entry.t0_raw,
         "t0_inputs": entry.t0_raw,
         "packaged_at": datetime.now(UTC) if package else None,
         "online": package is not None,
-        "visibility": kind.visibility,
         "packaging": kind.packaging,
-        "footprint": description.footprint,
-        "footprint_quality": description.footprint_quality,
-        "attributes": description.attributes,
-        "problems": list(description.problems),
         "lineage": {
             "content": content_id,
             "source": entry.source,

@@ -8,15 +8,16 @@ from uuid import UUID
 
 import asyncpg
 
+from refsys.catalogue.described import COLUMNS, columns_of, part_texts
 from refsys.catalogue.fingerprints import type_fingerprint
 from refsys.catalogue.model import Content, Described, Product, Published, content_digest
 from refsys.catalogue.store import fetch_current
-from refsys.core import footprints, steps
+from refsys.core import steps
 from refsys.core.errors import InvalidProduct
 from refsys.core.grams import name_grams
 from refsys.core.products import Arrival, Description, check_name, product_id
 from refsys.infra.work import emit, enqueue
-from refsys.missions import COLLECTIONS, Recognised, storage_base
+from refsys.missions import Recognised, storage_base
 
 #: The stage that describes contents.
 DESCRIBE = "catalogue.describe"
@@ -38,25 +39,27 @@ WITH content AS (
 SELECT id, work.emit($20, $1, jsonb_build_object('content_id', id), $21, 1) FROM content
 """
 
-_INSERT_PRODUCT = """
-INSERT INTO catalogue.product (
-    id, name, revision, state, content_id, final_base, type_id, collection, mission, platform, instrument,
-    product_type, level, timeliness, sensing_start, sensing_stop, available_at, t0_raw, t0_inputs, visibility,
-    packaging, footprint, footprint_quality, attributes, problems, lineage, name_grams, type_fingerprint)
-VALUES ($1, $2, $3, 'described', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-        $21, $22, $23, $24, $25, $26, $27)
-ON CONFLICT (id) DO UPDATE SET
-    state = 'described', content_id = excluded.content_id, final_base = excluded.final_base,
-    type_id = excluded.type_id, collection = excluded.collection, mission = excluded.mission,
-    platform = excluded.platform, instrument = excluded.instrument, product_type = excluded.product_type,
-    level = excluded.level, timeliness = excluded.timeliness, sensing_start = excluded.sensing_start,
-    sensing_stop = excluded.sensing_stop, available_at = excluded.available_at, t0_raw = excluded.t0_raw,
-    t0_inputs = excluded.t0_inputs, visibility = excluded.visibility, packaging = excluded.packaging,
-    footprint = excluded.footprint, footprint_quality = excluded.footprint_quality,
-    attributes = excluded.attributes, problems = excluded.problems, lineage = excluded.lineage,
-    type_fingerprint = excluded.type_fingerprint,
-    described_at = clock_timestamp(), packaged_at = NULL, package_layout = NULL, package_name = NULL,
-    package_size = NULL, package_md5 = NULL, package_blake3 = NULL
+#: What a description and its content say of a product; all of it is replaced with other bytes.
+_SAID = (
+    *COLUMNS,
+    *("content_id", "final_base", "available_at", "t0_raw", "t0_inputs", "packaging", "lineage", "type_fingerprint"),
+)
+_PRODUCT = ("id", "name", "revision", "name_grams", *_SAID)
+_INSERT_PRODUCT = " ".join(
+    (
+        "INSERT INTO catalogue.product (state,",
+        ", ".join(_PRODUCT),
+        ") VALUES ('described',",
+        ", ".join(f"${number}" for number in range(1, len(_PRODUCT) + 1)),
+        ") ON CONFLICT (id) DO UPDATE SET state = 'described',",
+        ", ".join(f"{column} = excluded.{column}" for column in _SAID),
+        ", described_at = clock_timestamp(), packaged_at = NULL, package_layout = NULL, package_name = NULL,",
+        "package_size = NULL, package_md5 = NULL, package_blake3 = NULL",
+    )
+)
+
+_ENTER_PARTS = """
+INSERT INTO catalogue.footprint_part (product_id, part) SELECT $1, part::polygon FROM unnest($2::text[]) part
 """
 
 _SET_INPUTS = """
@@ -131,7 +134,6 @@ async def describe(
     recognised: Recognised,
     description: Description,
     *,
-    timeliness: str,
     priority: int,
 ) -> Described:
     """Enter a described content: a new product, other bytes of an unpublished one, or a revision of a published one.
@@ -164,40 +166,25 @@ async def describe(
         await connection.execute("UPDATE catalogue.product SET current = false WHERE name = $1", content.name)
     identity = product_id(content.name, revision)
     base = _final_base(content, storage_base(recognised, description.sensing_start), revision, outcome)
-    kind, mission = recognised.type, recognised.mission or content.mission or ""
-    await connection.execute(
-        _INSERT_PRODUCT,
-        identity,
-        content.name,
-        revision,
-        content.id,
-        base,
-        kind.id,
-        COLLECTIONS.get(mission, ""),
-        mission,
-        recognised.platform,
-        kind.instrument,
-        recognised.product_type,
-        kind.level,
-        timeliness,
-        description.sensing_start,
-        description.sensing_stop,
-        content.available_at,
-        content.t0_raw,
-        content.t0_raw,
-        kind.visibility,
-        kind.packaging,
-        description.footprint,
-        description.footprint_quality,
-        description.attributes,
-        list(description.problems),
-        _lineage(content),
-        name_grams(content.name),
-        type_fingerprint(kind),
-    )
+    said = columns_of(recognised, description, content.mission) | {
+        "id": identity,
+        "name": content.name,
+        "revision": revision,
+        "name_grams": name_grams(content.name),
+        "content_id": content.id,
+        "final_base": base,
+        "available_at": content.available_at,
+        "t0_raw": content.t0_raw,
+        "t0_inputs": content.t0_raw,
+        "packaging": recognised.type.packaging,
+        "lineage": _lineage(content),
+        "type_fingerprint": type_fingerprint(recognised.type),
+    }
+    await connection.execute(_INSERT_PRODUCT, *(said[column] for column in _PRODUCT))
     if outcome == "replaced":
         await connection.execute("DELETE FROM catalogue.footprint_part WHERE product_id = $1", identity)
-    await _enter_footprint(connection, identity, description.footprint)
+    if description.footprint is not None:
+        await connection.execute(_ENTER_PARTS, identity, part_texts(description.footprint))
     if content.inputs or outcome == "replaced":
         await connection.execute(_SET_INPUTS, identity, content.inputs)
     await _announce_described(connection, content, identity, priority)
@@ -287,16 +274,6 @@ async def _discard(connection: asyncpg.Connection, content_id: int, final_base: 
     if name is not None:
         payload = {"content_id": content_id, "final_base": final_base}
         await enqueue(connection, DISCARD, key=f"{name}#{content_id}", payload=payload, priority=steps.PRIORITY_BACKLOG)
-
-
-async def _enter_footprint(connection: asyncpg.Connection, identity: UUID, footprint: dict[str, Any] | None) -> None:
-    if footprint is None:
-        return
-    await connection.execute(
-        "INSERT INTO catalogue.footprint_part (product_id, part) SELECT $1, part::polygon FROM unnest($2::text[]) part",
-        identity,
-        ["(" + ",".join(f"({lon!r},{lat!r})" for lon, lat in ring) + ")" for ring in footprints.parts(footprint)],
-    )
 
 
 async def _announce_described(connection: asyncpg.Connection, content: Content, identity: UUID, priority: int) -> None:

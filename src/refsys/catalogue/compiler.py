@@ -7,7 +7,7 @@ looked at as a text or compared as jsonb, never cast.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -207,7 +207,12 @@ class Compiler:
 
 def polygons(area: Area) -> list[str]:
     """An area as polygons in the database's notation (a driver's array of polygons is taken for one of points)."""
-    return ["(" + ",".join(f"({lon!r},{lat!r})" for lon, lat in ring) + ")" for ring in area.rings()]
+    return [polygon_text(ring) for ring in area.rings()]
+
+
+def polygon_text(ring: Iterable[tuple[float, float]]) -> str:
+    """A ring of (longitude, latitude) as the database's `polygon`."""
+    return "(" + ",".join(f"({lon!r},{lat!r})" for lon, lat in ring) + ")"
 
 
 def _collation(kind: Kind, op: Op) -> str:

@@ -16,34 +16,16 @@ import asyncpg
 import orjson
 
 from refsys.catalogue.auxiliaries import Auxiliaries
+from refsys.catalogue.described import COLUMNS, columns_of, part_texts
 from refsys.catalogue.fingerprints import NO_ROW, type_fingerprint
 from refsys.catalogue.model import Content, Product
 from refsys.catalogue.service import examine
-from refsys.core import footprints
 from refsys.core.errors import Permanent
-from refsys.core.products import Description, FileEntry
+from refsys.core.products import FileEntry
 from refsys.core.times import FOREVER, format_instant
 from refsys.infra.storage import MissingObject, Storage
-from refsys.missions import COLLECTIONS, Recognised, TypeRegistry
+from refsys.missions import TypeRegistry
 
-#: What a description says of a product: columns of catalogue.product with their types.
-COLUMNS: Final[Mapping[str, str]] = {
-    "type_id": "text",
-    "collection": "text",
-    "mission": "text",
-    "platform": "text",
-    "instrument": "text",
-    "product_type": "text",
-    "level": "text",
-    "timeliness": "text",
-    "sensing_start": "timestamptz",
-    "sensing_stop": "timestamptz",
-    "visibility": "text",
-    "footprint": "jsonb",
-    "footprint_quality": "text",
-    "attributes": "jsonb",
-    "problems": "text[]",
-}
 #: What only operators see: where nothing else changes, nothing is announced.
 _UNTOLD: Final = frozenset({"problems"})
 _KEPT: Final = "it is described as before: "
@@ -120,7 +102,7 @@ async def redescribe(
         return Redescribed(product, product.type_fingerprint, {}, str(error))
     except Permanent as error:
         return _kept(product, type_fingerprint(recognised.type), str(error))
-    values = _values(recognised, content, description)
+    values = columns_of(recognised, description, content.mission)
     differing = {column: value for column, value in values.items() if not _same(getattr(product, column), value)}
     return Redescribed(product, type_fingerprint(recognised.type), differing)
 
@@ -145,12 +127,7 @@ async def enter(connection: asyncpg.Connection, redescribed: Sequence[Redescribe
     rows = await connection.fetch(_CHANGE, [_record(one) for one in changed])
     entered = {row["id"] for row in rows}
     moved = [one for one in changed if one.product.id in entered and "footprint" in one.values]
-    parts = [
-        (one.product.id, "(" + ",".join(f"({lon!r},{lat!r})" for lon, lat in ring) + ")")
-        for one in moved
-        if one.values["footprint"] is not None
-        for ring in footprints.parts(one.values["footprint"])
-    ]
+    parts = [(one.product.id, part) for one in moved for part in part_texts(one.values["footprint"])]
     await connection.execute(_FORGET_PARTS, [one.product.id for one in moved])
     await connection.execute(_ENTER_PARTS, [identity for identity, _ in parts], [part for _, part in parts])
     told = [one.product.id for one in changed if one.is_told and one.product.id in entered]
@@ -164,28 +141,6 @@ def _kept(product: Product, fingerprint: str, why: str) -> Redescribed:
     problems = (*(problem for problem in product.problems if not problem.startswith(_KEPT)), f"{_KEPT}{why}")
     values = {} if problems == product.problems else {"problems": problems}
     return Redescribed(product, fingerprint, values, why)
-
-
-def _values(recognised: Recognised, content: Content, description: Description) -> dict[str, Any]:
-    """As commands.describe enters them."""
-    kind, mission = recognised.type, recognised.mission or content.mission or ""
-    return {
-        "type_id": kind.id,
-        "collection": COLLECTIONS.get(mission, ""),
-        "mission": mission,
-        "platform": recognised.platform,
-        "instrument": kind.instrument,
-        "product_type": recognised.product_type,
-        "level": kind.level,
-        "timeliness": kind.timeliness.class_of(description.attributes),
-        "sensing_start": description.sensing_start,
-        "sensing_stop": description.sensing_stop,
-        "visibility": kind.visibility,
-        "footprint": description.footprint,
-        "footprint_quality": description.footprint_quality,
-        "attributes": description.attributes,
-        "problems": description.problems,
-    }
 
 
 def _same(old: Any, new: Any) -> bool:

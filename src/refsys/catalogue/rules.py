@@ -102,6 +102,7 @@ class Contradiction(RefsysError):
 
 
 _COLUMNS: Final = ", ".join(f"r.{field.name}" for field in fields(Rule))
+_ONE: Final = " ".join(("SELECT", _COLUMNS, "FROM catalogue.rule r WHERE r.id = $1"))
 _IN_FORCE: Final = " ".join(
     (
         "SELECT",
@@ -162,9 +163,9 @@ async def add(
 
 async def lift(connection: asyncpg.Connection, rule_id: int, deed: Deed, *, kinds: Sequence[Kind] = ()) -> Rule:
     """End a rule; what a hold kept becomes due for publication. Raises NoSuchRule where it is not in force."""
-    rule = next((found for found in await in_force(connection, kinds) if found.id == rule_id), None)
-    lifted = rule and await connection.execute(_LIFT, rule_id, deed.author, deed.reason)
-    if rule is None or lifted == "UPDATE 0":
+    rule = await fetch(connection, rule_id)
+    is_wanted = rule.kind in kinds if kinds else True
+    if not is_wanted or await connection.execute(_LIFT, rule_id, deed.author, deed.reason) == "UPDATE 0":
         what = f" ({' or '.join(kinds)})" if kinds else ""
         raise NoSuchRule(f"no rule {rule_id}{what} is in force", advice="list the rules for their numbers")
     if rule.kind is Kind.HOLD:
@@ -175,10 +176,10 @@ async def lift(connection: asyncpg.Connection, rule_id: int, deed: Deed, *, kind
 
 async def fetch(connection: asyncpg.Connection, rule_id: int) -> Rule:
     """One rule, lifted or not. Raises NoSuchRule."""
-    for rule in await in_force(connection, lifted_too=True):
-        if rule.id == rule_id:
-            return rule
-    raise NoSuchRule(f"there is no rule {rule_id}")
+    row = await connection.fetchrow(_ONE, rule_id)
+    if row is None:
+        raise NoSuchRule(f"there is no rule {rule_id}", advice="list the rules for their numbers")
+    return _rule(row)
 
 
 async def in_force(

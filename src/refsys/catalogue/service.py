@@ -67,9 +67,7 @@ async def _describe(
     timeliness = recognised.type.timeliness.class_of(description.attributes)
     priority = max(types.priority(recognised, timeliness), attempt.priority)
     async with attempt.commit() as connection:
-        described = await commands.describe(
-            connection, content, recognised, description, timeliness=timeliness, priority=priority
-        )
+        described = await commands.describe(connection, content, recognised, description, priority=priority)
     log.info(
         "describe.done",
         product=content.name,

@@ -76,10 +76,16 @@ CREATE TABLE catalogue.cursor (
     moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- The feed's lock, until the transaction ends: whoever has it is the only one who publishes.
-CREATE FUNCTION catalogue.lock_feed() RETURNS void LANGUAGE sql AS $$
-    SELECT pg_advisory_xact_lock(7310298240581)
-$$;
+-- The feed's lock, until the transaction ends: whoever has it is the only one who publishes. Tells where the feed is:
+-- the positions behind the last one, and the instants from this one on, are the caller's.
+CREATE FUNCTION catalogue.lock_feed(OUT last_position bigint, OUT instant timestamptz) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(7310298240581);
+    -- a new snapshot: what others published before we got the lock is visible to the statements below
+    SELECT coalesce(max(c.position), 0), greatest(clock_timestamp(), max(c.at) + interval '1 microsecond')
+      INTO last_position, instant
+      FROM (SELECT position, at FROM catalogue.change ORDER BY position DESC LIMIT 1) c;
+END $$;
 
 -- What waits for publication, for whoever ends a hold.
 CREATE INDEX product_packaged ON catalogue.product (name) WHERE state = 'packaged';
@@ -93,11 +99,7 @@ DECLARE
     instant timestamptz;
     old uuid;
 BEGIN
-    PERFORM catalogue.lock_feed();
-    -- a new snapshot: what others published before we got the lock is visible to the statements below
-    SELECT coalesce(max(c.position), 0) + 1, greatest(clock_timestamp(), max(c.at) + interval '1 microsecond')
-      INTO next_position, instant
-      FROM (SELECT position, at FROM catalogue.change ORDER BY position DESC LIMIT 1) c;
+    SELECT f.last_position + 1, f.instant INTO next_position, instant FROM catalogue.lock_feed() f;
     UPDATE catalogue.product p
        SET state = 'published', published_at = instant, modified_at = instant, feed_position = next_position
      WHERE p.id = wanted AND p.content_id = wanted_content AND p.state = 'packaged'
@@ -138,11 +140,7 @@ BEGIN
     IF what NOT IN ('modified', 'withdrawn', 'superseded', 'created') THEN
         RAISE EXCEPTION 'products cannot be announced as %', what;
     END IF;
-    PERFORM catalogue.lock_feed();
-    -- a new snapshot: what others published before we got the lock is visible to the statements below
-    SELECT coalesce(max(c.position), 0), greatest(clock_timestamp(), max(c.at) + interval '1 microsecond')
-      INTO last_position, instant
-      FROM (SELECT position, at FROM catalogue.change ORDER BY position DESC LIMIT 1) c;
+    SELECT f.last_position, f.instant INTO last_position, instant FROM catalogue.lock_feed() f;
     RETURN QUERY
     WITH wanted AS (
         SELECT p.id, row_number() OVER (ORDER BY p.name, p.revision) AS n

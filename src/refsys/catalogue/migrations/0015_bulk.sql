@@ -32,11 +32,7 @@ CREATE FUNCTION catalogue.begin_publication(names text[], collections text[], ty
                                             starts timestamptz[], OUT last_position bigint, OUT instant timestamptz,
                                             OUT held text[]) LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM catalogue.lock_feed();
-    -- a new snapshot: what others published before we got the lock is visible to the statements below
-    SELECT coalesce(max(c.position), 0), greatest(clock_timestamp(), max(c.at) + interval '1 microsecond')
-      INTO last_position, instant
-      FROM (SELECT position, at FROM catalogue.change ORDER BY position DESC LIMIT 1) c;
+    SELECT f.last_position, f.instant INTO last_position, instant FROM catalogue.lock_feed() f;
     held := ARRAY(
         SELECT u.name FROM unnest(names, collections, types, platforms, starts) AS u(name, collection, type, platform, start)
          WHERE EXISTS (
