@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refsys.cli.acting import Author, Json, Reason, deed, instant, print_json, run, run_in_transaction
+from refsys.cli.ruling import show_rules, tell_rule
 from refsys.core.products import canonical_name
 
 if TYPE_CHECKING:
@@ -118,7 +119,6 @@ def list_(
 ) -> None:
     """The bans, pins and activations in force, the newest first."""
     from refsys.catalogue import rules
-    from refsys.cli.ruling import show_rules
 
     kinds = (rules.Kind.BAN, rules.Kind.PIN, rules.Kind.ACTIVATE)
     found = run(context, lambda connection: rules.in_force(connection, kinds, lifted_too=lifted))
@@ -129,7 +129,4 @@ def _add(context: typer.Context, kind: Kind, about: Any, reason: str, author: st
     from refsys.catalogue import rules
 
     rule = run_in_transaction(context, lambda connection: rules.add(connection, kind, about, deed(author, reason)))
-    if as_json:
-        print_json(rule)
-    else:
-        typer.echo(f"rule {rule.id}: {told.format(rule.name)}")
+    tell_rule(rule, told.format(rule.name), as_json=as_json)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refsys.cli import product_control, product_export
+from refsys.cli.selecting import Filter, Name, Since, Type
 
 if TYPE_CHECKING:
     import asyncpg
@@ -22,19 +23,10 @@ app = typer.Typer(help="Find products, look at one, take them from users.", no_a
 @app.command()
 def find(
     context: typer.Context,
-    name: Annotated[
-        str, typer.Option("--name", "-n", help="a piece of the name, or a pattern with * and ?", show_default=False)
-    ] = "",
-    product_type: Annotated[
-        str, typer.Option("--type", "-t", help="product type, for example IW_GRDH_1S", show_default=False)
-    ] = "",
-    since: Annotated[str, typer.Option(help="described since: a date, or 30m, 6h, 2d ago", show_default=False)] = "",
-    odata: Annotated[
-        str,
-        typer.Option(
-            "--filter", "-f", help="OData filter; State, Type, Platform and Timeliness too", show_default=False
-        ),
-    ] = "",
+    name: Name = "",
+    product_type: Type = "",
+    since: Since = "",
+    odata: Filter = "",
     limit: Annotated[int, typer.Option("--limit", "-l", min=1, max=100_000, help="show at most")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line")] = False,
 ) -> None:

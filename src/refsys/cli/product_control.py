@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refsys.cli.acting import Author, Json, Reason, deed, print_json, run
+from refsys.cli.selecting import Filter
 
 if TYPE_CHECKING:
     from refsys.catalogue.control import Action, Outcome
     from refsys.core.filters import Expression
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME|ID...", help="products", show_default=False)]
-Filter = Annotated[
-    str, typer.Option("--filter", "-f", help="all that an OData filter finds, State, Type … too", show_default=False)
-]
 Downstream = Annotated[bool, typer.Option("--downstream", help="also all that was made with them")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="only tell which products it would be")]
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refsys.cli.selecting import Filter, Name, Since, Type
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,17 +28,10 @@ def register(app: typer.Typer) -> None:
 
 def export(
     context: typer.Context,
-    name: Annotated[
-        str, typer.Option("--name", "-n", help="a piece of the name, or a pattern with * and ?", show_default=False)
-    ] = "",
-    product_type: Annotated[
-        str, typer.Option("--type", "-t", help="product type, for example IW_GRDH_1S", show_default=False)
-    ] = "",
-    since: Annotated[str, typer.Option(help="described since: a date, or 30m, 6h, 2d ago", show_default=False)] = "",
-    odata: Annotated[
-        str,
-        typer.Option("--filter", "-f", help="OData filter; Type, Platform and Timeliness too", show_default=False),
-    ] = "",
+    name: Name = "",
+    product_type: Type = "",
+    since: Since = "",
+    odata: Filter = "",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="file to write; default products.parquet or products.ndjson")
     ] = None,

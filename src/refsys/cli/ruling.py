@@ -1,4 +1,4 @@
-"""What the commands for visibility and holds have in common: which products a rule applies to."""
+"""What the commands for rules have in common: which products a rule applies to, and how rules are told and lifted."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refsys.cli.acting import deed, instant, print_json, run, run_in_transaction
+from refsys.cli.acting import Author, Json, Reason, deed, instant, print_json, run, run_in_transaction
 
 if TYPE_CHECKING:
-    from refsys.catalogue.rules import Kind, Rule
+    from refsys.catalogue.rules import Rule
 
 Name = Annotated[str, typer.Option("--name", help="one product", show_default=False)]
-Type = Annotated[str, typer.Option("--type", "-t", help="product type, for example IW_GRDH_1S", show_default=False)]
 Collection = Annotated[str, typer.Option("--collection", help="for example SENTINEL-1", show_default=False)]
 Satellite = Annotated[str, typer.Option("--satellite", help="its letter, for example C", show_default=False)]
 Since = Annotated[str, typer.Option("--from", help="sensing from", show_default=False)]
@@ -23,7 +22,7 @@ Number = Annotated[int, typer.Argument(metavar="RULE", help="the rule's number")
 
 def add_rule(
     context: typer.Context,
-    kind: Kind,
+    kind: str,
     *,
     name: str,
     product_type: str,
@@ -47,27 +46,44 @@ def add_rule(
         sensing_from=instant(since, "--from"),
         sensing_until=instant(until, "--until"),
     )
+    who = deed(author, reason)
     return run_in_transaction(
         context,
-        lambda connection: rules.add(connection, kind, about, deed(author, reason), visibility=visibility),
+        lambda connection: rules.add(connection, rules.Kind(kind), about, who, visibility=visibility),
     )
 
 
-def lift_rule(context: typer.Context, kind: Kind, number: int, *, reason: str, author: str) -> Rule:
-    """End a rule of a kind."""
-    from refsys.catalogue import rules
+def add_list_and_lift(app: typer.Typer, kind: str, *, list_help: str, lift_help: str) -> None:
+    """Give a command the two sub-commands that rules of a kind (rules.Kind) have."""
 
-    return run_in_transaction(
-        context, lambda connection: rules.lift(connection, number, deed(author, reason), kinds=[kind])
-    )
+    @app.command("list", help=list_help)
+    def list_(
+        context: typer.Context,
+        lifted: Annotated[bool, typer.Option("--all", help="also what is lifted")] = False,
+        as_json: Json = False,
+    ) -> None:
+        from refsys.catalogue import rules
+
+        found = run(context, lambda connection: rules.in_force(connection, [rules.Kind(kind)], lifted_too=lifted))
+        show_rules(found, as_json=as_json)
+
+    @app.command("lift", help=lift_help)
+    def lift(context: typer.Context, rule: Number, reason: Reason, author: Author = "") -> None:
+        from refsys.catalogue import rules
+
+        who = deed(author, reason)
+        done = run_in_transaction(
+            context, lambda connection: rules.lift(connection, rule, who, kinds=[rules.Kind(kind)])
+        )
+        typer.echo(f"rule {done.id} is lifted: {done.about}")
 
 
-def list_rules(context: typer.Context, kind: Kind, *, lifted: bool, as_json: bool) -> None:
-    """Show the rules of a kind."""
-    from refsys.catalogue import rules
-
-    found = run(context, lambda connection: rules.in_force(connection, [kind], lifted_too=lifted))
-    show_rules(found, as_json=as_json)
+def tell_rule(rule: Rule, told: str, *, as_json: bool) -> None:
+    """A rule that was put into force: as JSON, or what it does."""
+    if as_json:
+        print_json(rule)
+    else:
+        typer.echo(f"rule {rule.id}: {told}")
 
 
 def show_rules(found: Sequence[Rule], *, as_json: bool) -> None:

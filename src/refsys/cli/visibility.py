@@ -7,19 +7,18 @@ from typing import Annotated
 
 import typer
 
-from refsys.cli.acting import Author, Json, Reason, print_json
+from refsys.cli.acting import Author, Json, Reason
 from refsys.cli.ruling import (
     Collection,
     Name,
-    Number,
     Satellite,
     Since,
-    Type,
     Until,
+    add_list_and_lift,
     add_rule,
-    lift_rule,
-    list_rules,
+    tell_rule,
 )
+from refsys.cli.selecting import Type
 
 app = typer.Typer(help="Hide products from users, or show them.", no_args_is_help=True)
 
@@ -48,11 +47,9 @@ def set_(
     In force at once, for searches and downloads. Of several rules that apply to a product the newest counts; without
     any, its type's visibility.
     """
-    from refsys.catalogue.rules import Kind
-
     rule = add_rule(
         context,
-        Kind.VISIBILITY,
+        "visibility",
         name=name,
         product_type=product_type,
         collection=collection,
@@ -63,28 +60,7 @@ def set_(
         author=author,
         visibility=seen,
     )
-    if as_json:
-        print_json(rule)
-    else:
-        typer.echo(f"rule {rule.id}: {seen}: {rule.about}")
+    tell_rule(rule, f"{seen}: {rule.about}", as_json=as_json)
 
 
-@app.command("list")
-def list_(
-    context: typer.Context,
-    lifted: Annotated[bool, typer.Option("--all", help="also what is lifted")] = False,
-    as_json: Json = False,
-) -> None:
-    """The rules in force, the newest first."""
-    from refsys.catalogue.rules import Kind
-
-    list_rules(context, Kind.VISIBILITY, lifted=lifted, as_json=as_json)
-
-
-@app.command()
-def lift(context: typer.Context, rule: Number, reason: Reason, author: Author = "") -> None:
-    """End a rule."""
-    from refsys.catalogue.rules import Kind
-
-    lifted = lift_rule(context, Kind.VISIBILITY, rule, reason=reason, author=author)
-    typer.echo(f"rule {lifted.id} is lifted: {lifted.about}")
+add_list_and_lift(app, "visibility", list_help="The rules in force, the newest first.", lift_help="End a rule.")
