@@ -1,12 +1,14 @@
 """`refsys product find` and `show` against a real catalogue."""
 
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from refsys.catalogue import commands, store
 from refsys.core.products import Arrival, Description, FileEntry
+from refsys.core.times import FOREVER
 from refsys.missions import load_types
 from tests.catalogue_rows import START, Row, insert_rows, plausible_rows
 
@@ -43,6 +45,18 @@ async def test_find_lists_products_of_every_state(refsys, pool):
     assert all(row.name in listed for row in rows)
     assert "published internal" in listed
     assert "1 kB" in listed
+
+
+async def test_what_is_valid_for_ever_is_shown_so_wherever_the_clock_stands(refsys, pool, monkeypatch):
+    async with pool.acquire() as connection:
+        await insert_rows(connection, [Row("ENDLESS")])
+        await connection.execute("UPDATE catalogue.product SET sensing_stop = $1", FOREVER)
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        found = json.loads(await refsys("product", "find", "--json"))
+    time.tzset()
+    assert found["sensing_stop"] == "9999-12-31T23:59:59.999999Z"
 
 
 async def test_find_takes_pieces_patterns_types_dates_and_filters(refsys, pool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -41,10 +42,14 @@ def product_from(row: Mapping[str, Any]) -> Product:
     """Make a Product of a row with (at least) PRODUCT_COLUMNS."""
     values = {column: row[column] for column in PRODUCT_COLUMNS}
     values["problems"] = tuple(values["problems"])
-    if values["sensing_stop"] is not None and values["sensing_stop"].tzinfo is None:
-        # the driver writes FOREVER as `infinity`, and reads that without a time zone
-        values["sensing_stop"] = FOREVER
+    if values["sensing_stop"] is not None:
+        values["sensing_stop"] = as_written(values["sensing_stop"])
     return Product(**values)
+
+
+def as_written(instant: datetime) -> datetime:
+    """An instant that was read: the driver writes FOREVER as `infinity`, and reads that without a time zone."""
+    return FOREVER if instant.tzinfo is None else instant
 
 
 async def fetch_product(connection: asyncpg.Connection, product_id: UUID) -> Product | None:

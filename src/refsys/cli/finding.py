@@ -16,6 +16,7 @@ from refsys.catalogue import search
 from refsys.catalogue.compiler import Scope
 from refsys.catalogue.dossier import Dossier
 from refsys.catalogue.search import DEFAULT_ORDER, Order, Search
+from refsys.catalogue.store import as_written
 from refsys.core.errors import ConfigurationError, RefsysError
 from refsys.core.filters import Comparison, Expression, How, Literal, Op, Property, TextMatch, all_of
 from refsys.core.products import canonical_name
@@ -179,7 +180,7 @@ def dossier_to_json(dossier: Dossier) -> dict[str, Any]:
 def to_plain(value: Any) -> Any:
     match value:
         case datetime():
-            return format_instant(value)
+            return format_instant(as_written(value))
         case UUID():
             return str(value)
         case bytes():

@@ -26,7 +26,7 @@ try:
 except ModuleNotFoundError as error:
     raise ConfigurationError(
         "stac-geoparquet needs the package pyarrow, which is not installed",
-        advice="pip install 'refsys[export]', or --format ndjson",
+        advice="pip install pyarrow, or --format ndjson",
     ) from error
 
 #: Items of one row group: what is held in memory.
