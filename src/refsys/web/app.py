@@ -14,7 +14,8 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from refsys.catalogue.search import BUDGET_S
-from refsys.distribution.odata import routes as odata
+from refsys.distribution import roots
+from refsys.distribution.served import Served
 from refsys.infra import telemetry
 from refsys.infra.settings import Settings
 from refsys.missions import TypeRegistry
@@ -24,7 +25,6 @@ from refsys.web import errors
 if TYPE_CHECKING:
     from refsys.infra.storage import Storage
 
-_ROOTS: Final = (odata.ROOT, operations.ROOT)
 #: For what is true at this moment only.
 _NOW: Final = {"Cache-Control": "no-store"}
 
@@ -53,22 +53,22 @@ def create_app(
         body = orjson.dumps({"status": "ok" if found.is_ready else "not ready", "checks": found.checks})
         return Response(body, 200 if found.is_ready else 503, headers=_NOW, media_type="application/json")
 
-    products = odata.routes(
-        pool=pool, storage=storage, types=types, public_url=settings.http.public_url, budget_s=budget_s
-    )
+    served = Served(pool, storage, types, settings, budget_s)
+    mounts = [*roots.mounts(served)]
     actions = operations.routes(
         pool=pool, token=settings.http.operations_token.get_secret_value(), public_url=settings.http.public_url
     )
+    mounts.append(Mount(operations.ROOT, routes=actions))
     router = _Router(
+        [route.path for route in mounts if isinstance(route, Mount)],
         [
-            Mount(odata.ROOT, routes=products),
-            Mount(operations.ROOT, routes=actions),
+            *mounts,
             *extra_routes,
             Route("/metrics", render_metrics),
             Route("/health/live", live),
             Route("/health/ready", ready),
         ],
-        redirect_slashes=False,
+        served,
     )
     return errors.Guard(ExceptionMiddleware(router, handlers=errors.handlers()))
 
@@ -76,8 +76,12 @@ def create_app(
 class _Router(Router):
     """A final slash makes no difference: nobody is sent to another address for it, which a proxy may not know."""
 
+    def __init__(self, roots: Sequence[str], routes: Sequence[BaseRoute], served: Served) -> None:
+        super().__init__(routes, redirect_slashes=False, lifespan=lambda _: served.running())
+        self._roots = frozenset(roots)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path = scope["path"].rstrip("/") or "/"
-            scope = {**scope, "path": f"{path}/" if path in _ROOTS else path}
+            scope = {**scope, "path": f"{path}/" if path in self._roots else path}
         await super().__call__(scope, receive, send)

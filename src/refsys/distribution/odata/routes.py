@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,8 +13,7 @@ from starlette.routing import Route
 
 from refsys.catalogue import search
 from refsys.catalogue.compiler import Scope
-from refsys.catalogue.search import BUDGET_S, Budget, Search, TooCostly
-from refsys.core.errors import Transient
+from refsys.catalogue.search import Search
 from refsys.core.filters import Comparison, Literal, Op, Property, all_of
 from refsys.distribution.odata import metadata, pages
 from refsys.distribution.odata.download import Downloads
@@ -36,8 +33,7 @@ from refsys.distribution.odata.vocabulary import (
     PRODUCTS_ORDER,
     Vocabulary,
 )
-from refsys.infra.postgres import DATABASE_ERRORS
-from refsys.infra.storage import Storage
+from refsys.distribution.served import Served
 from refsys.missions import TypeRegistry
 
 #: Where this root is mounted.
@@ -46,12 +42,11 @@ ROOT: Final = "/odata/v1"
 _JSON: Final = "application/json"
 
 
-def routes(
-    *, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry, public_url: str = "", budget_s: float = BUDGET_S
-) -> list[Route]:
-    """What is mounted under ROOT. `public_url` is the address under which users know the service, if it is another."""
-    root = _Root(pool, types, public_url, budget_s)
-    downloads = Downloads(storage, root.connection)
+def routes(served: Served) -> list[Route]:
+    """What is mounted under ROOT."""
+    types = served.types
+    root = _Root(served)
+    downloads = Downloads(served.storage, served.connection)
 
     async def value(request: Request) -> Response:
         return await downloads.value(request, product_key(request.path_params["key"]))
@@ -91,11 +86,9 @@ class _Set:
 
 
 class _Root:
-    def __init__(self, pool: asyncpg.Pool, types: TypeRegistry, public_url: str, budget_s: float) -> None:
-        self._pool = pool
-        self._types = types
-        self._public_url = public_url.rstrip("/")
-        self._budget_s = budget_s
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._types = served.types
 
     def on(self, entities: _Set, answer: Any) -> Any:
         """An endpoint that answers for one set."""
@@ -116,7 +109,7 @@ class _Root:
             offset=options.skip,
             scope=entities.scope,
         )
-        async with self.connection() as (connection, budget):
+        async with self._served.connection() as (connection, budget):
             found = await pages.fetch_entities(connection, wanted, options.expand, self._types, budget=budget)
             count = await search.count(connection, wanted, budget=budget) if options.count else None
         link = None
@@ -131,7 +124,7 @@ class _Root:
         options = entities.options(request, ENTITY_OPTIONS)
         key = product_key(request.path_params["key"])
         wanted = Search(filter=Comparison(Property("id"), Op.EQ, Literal(key)), limit=1, scope=entities.scope)
-        async with self.connection() as (connection, budget):
+        async with self._served.connection() as (connection, budget):
             found = await pages.fetch_entities(connection, wanted, options.expand, self._types, budget=budget)
         if not found:
             raise ODataError(f"{entities.name} has no {key}", status=404)
@@ -139,7 +132,7 @@ class _Root:
 
     async def count(self, entities: _Set, request: Request) -> Response:
         options = entities.options(request, COUNT_OPTIONS)
-        async with self.connection() as (connection, budget):
+        async with self._served.connection() as (connection, budget):
             found = await search.count(
                 connection,
                 Search(filter=all_of(options.filter), scope=entities.scope),
@@ -165,23 +158,7 @@ class _Root:
         return _json([{"Name": name, "ValueType": self._types.attributes[name].type} for name in names])
 
     def _url(self, request: Request, name: str) -> str:
-        base = self._public_url or f"{request.url.scheme}://{request.url.netloc}"
-        return f"{base}{ROOT}/{name}"
-
-    @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[tuple[asyncpg.Connection, Budget]]:
-        """A connection, and the time that the request has for it, waiting included."""
-        budget = Budget(self._budget_s)
-        try:
-            connection = await self._pool.acquire(timeout=budget.left_s())
-        except TimeoutError as error:
-            raise TooCostly("the database is busy with other searches", advice="try again in a moment") from error
-        except DATABASE_ERRORS as error:
-            raise Transient("the database does not answer", advice="try again in a moment") from error
-        try:
-            yield connection, budget
-        finally:
-            await self._pool.release(connection)
+        return f"{self._served.base_url(request)}{ROOT}/{name}"
 
 
 def product_key(text: str) -> UUID:

@@ -1,0 +1,13 @@
+"""The roots that distribution serves, each with its routes."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute, Mount
+
+from refsys.distribution.odata import routes as odata
+from refsys.distribution.served import Served
+
+
+def mounts(served: Served) -> list[BaseRoute]:
+    """What the HTTP application mounts."""
+    return [Mount(odata.ROOT, routes=odata.routes(served))]
