@@ -13,6 +13,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from refsys.core.errors import ConfigurationError
+from refsys.core.hosts import is_loopback
+from refsys.core.passwords import is_hash, read_hash
 from refsys.core.times import parse_instant
 from refsys.infra.layers import load_layers
 
@@ -203,6 +205,73 @@ class InboxSettings(Section):
         return self
 
 
+class UserSettings(Section):
+    """A user whom this system knows by itself: for this machine and for tests. Others come by OpenID Connect."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$", description="name to sign in with")]
+    password: SecretStr = Field(description="password, better as `refsys user hash` writes it")
+    rights: tuple[Literal["search", "download", "subscribe"], ...] = Field(
+        ("search", "download", "subscribe"), description="what this user may do: search, download, subscribe"
+    )
+
+    @field_validator("password")
+    @classmethod
+    def _is_a_password(cls, password: SecretStr) -> SecretStr:
+        text = password.get_secret_value()
+        if not text:
+            raise ValueError("is empty")
+        if is_hash(text):
+            read_hash(text)
+        return password
+
+
+class ProviderSettings(Section):
+    """An OpenID Connect provider (Keycloak and others) whose access tokens are accepted."""
+
+    issuer: str = Field("", description="its issuer URL, as its tokens name it; empty = none")
+    audience: str = Field("", description="audience that its access tokens have to name")
+    clients: tuple[str, ...] = Field((), description="client ids (claim azp or client_id) accepted; empty = any")
+    name_claim: str = Field("sub", description="claim that names the user: one that never passes to another user")
+    roles_claim: str = Field("realm_access.roles", description="claim with the list of roles, dots lead into objects")
+    search_roles: tuple[str, ...] = Field((), description="roles of which one is needed to search; empty = none is")
+    download_roles: tuple[str, ...] = Field((), description="roles of which one is needed to download; empty = none is")
+    subscribe_roles: tuple[str, ...] = Field(
+        (), description="roles of which one is needed to subscribe; empty = none is"
+    )
+    leeway_s: float = Field(30.0, ge=0, le=300, description="seconds by which its clock and ours may differ")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.issuer:
+            _check_http_url("issuer", self.issuer)
+            if self.issuer.startswith("http://") and not is_loopback(urlsplit(self.issuer).hostname or ""):
+                raise ValueError("issuer begins with https://; http:// is for a provider on this machine")
+            if not self.audience:
+                raise ValueError("audience is needed: a token for another service is no token for this one")
+        return self
+
+
+class AccessSettings(Section):
+    """Who may search, download and subscribe. /operations has a token of its own (http.operations_token)."""
+
+    anonymous: Literal["auto", "all", "search", "none"] = Field(
+        "auto",
+        description="what those may who do not sign in; auto = all where the system is reached from this machine only "
+        "(http.host and http.public_url), else search",
+    )
+    user: tuple[UserSettings, ...] = ()
+    oidc: ProviderSettings = Field(default_factory=ProviderSettings)
+
+    @model_validator(mode="after")
+    def _users_differ(self) -> Self:
+        seen: set[str] = set()
+        for user in self.user:
+            if user.name in seen:
+                raise ValueError(f"two users have the name {user.name}")
+            seen.add(user.name)
+        return self
+
+
 class Settings(Section):
     """Everything that can be set."""
 
@@ -216,6 +285,7 @@ class Settings(Section):
     type_tables: tuple[Path, ...] = Field((), description="folders with more product type tables (YAML)")
     s3: S3Settings = Field(default_factory=S3Settings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    auth: AccessSettings = Field(default_factory=AccessSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     work: WorkSettings = Field(default_factory=WorkSettings)
     fetch: FetchSettings = Field(default_factory=FetchSettings)

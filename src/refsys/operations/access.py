@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from refsys.core.hosts import is_loopback
 from refsys.operations.errors import NotAllowed, WrongRequest
 
 _FORWARDED: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
@@ -59,7 +59,7 @@ class Access:
 
 def _check_local(request: Request) -> None:
     client = request.client.host if request.client else ""
-    if not _is_loopback(client):
+    if not is_loopback(client):
         raise NotAllowed("operations are for clients on this machine", advice=_ADVICE)
     if passed := [name for name in _FORWARDED if name in request.headers]:
         raise NotAllowed(f"the request came through a proxy ({passed[0]})", advice=_ADVICE)
@@ -68,21 +68,12 @@ def _check_local(request: Request) -> None:
         raise NotAllowed("the request is for another host name than localhost or 127.0.0.1", advice=_ADVICE)
 
 
-def _is_loopback(text: str) -> bool:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
 def _is_local_name(host: str) -> bool:
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    return name == "localhost" or _is_loopback(name)
+    return is_loopback(name)
 
 
 def _origin(url: str) -> str:
