@@ -63,14 +63,16 @@ _AMONG_OVERLAPPING: Final = """p.id IN (
 
 # The newest visibility rule in force that applies, else what its type says. Whether there is any rule is asked once.
 # A condition of its own in each branch: the planner takes a CASE that is compared with a text for a rare one.
-_IS_PUBLIC: Final = """CASE
+_VISIBILITY: Final = """CASE
     WHEN (SELECT NOT EXISTS (SELECT FROM catalogue.rule WHERE kind = 'visibility' AND lifted_at IS NULL))
-    THEN p.visibility = 'public'
+    THEN p.visibility {allowed}
     ELSE coalesce((SELECT r.visibility FROM catalogue.rule r
                     WHERE r.kind = 'visibility' AND r.lifted_at IS NULL
                       AND catalogue.applies(r, p.name, p.collection, p.product_type, p.platform, p.sensing_start)
-                    ORDER BY r.id DESC LIMIT 1), p.visibility) = 'public'
+                    ORDER BY r.id DESC LIMIT 1), p.visibility) {allowed}
     END"""
+_IS_PUBLIC: Final = _VISIBILITY.format(allowed="= 'public'")
+_IS_FOR_ROLES: Final = _VISIBILITY.format(allowed="IN ('public', 'role')")
 
 
 class Scope(Enum):
@@ -78,6 +80,8 @@ class Scope(Enum):
 
     #: What users may see (`visibility` will widen with their roles).
     PUBLIC = f"p.state = 'published' AND {_IS_PUBLIC}"
+    #: What users of the production side may see: besides, what is visible with a role.
+    PRODUCTION = f"p.state = 'published' AND {_IS_FOR_ROLES}"
     #: What is published, whoever may see it.
     PUBLISHED = "p.state = 'published'"
     #: What users could see and was taken away.

@@ -63,6 +63,7 @@ PROPERTIES: Final[Mapping[str, Kind]] = MappingProxyType(
         "deleted_at": Kind.INSTANT,
         "deletion_cause": Kind.TEXT,
         "online": Kind.BOOLEAN,
+        "package_name": Kind.TEXT,
         "package_size": Kind.NUMBER,
     }
 )
