@@ -71,6 +71,12 @@ class HttpSettings(Section):
         return token
 
 
+class PripSettings(Section):
+    """The PRIP root, `/prip/odata/v1`."""
+
+    quota: int = Field(5000, ge=1, description="most products that a query may find which does not say `$top`")
+
+
 class LogSettings(Section):
     """Structured logs; `refsys up` keeps one file per process in the state folder."""
 
@@ -286,6 +292,7 @@ class Settings(Section):
     s3: S3Settings = Field(default_factory=S3Settings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     auth: AccessSettings = Field(default_factory=AccessSettings)
+    prip: PripSettings = Field(default_factory=PripSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     work: WorkSettings = Field(default_factory=WorkSettings)
     fetch: FetchSettings = Field(default_factory=FetchSettings)
