@@ -17,10 +17,15 @@ def host_in_url(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine is reached at a host: 127.0.0.0/8, ::1 (also as IPv4 in IPv6), `localhost`."""
+    """Whether only this machine is reached at a host: `localhost`, or an address of `is_loopback_address`."""
+    return host.lower() == "localhost" or is_loopback_address(host)
+
+
+def is_loopback_address(text: str) -> bool:
+    """Whether it is one of 127.0.0.0/8, or ::1; also as IPv4 in IPv6."""
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(text)
     except ValueError:
-        return host.lower() == "localhost"
+        return False
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from refsys.core.hosts import is_loopback
+from refsys.core.hosts import is_loopback, is_loopback_address
 from refsys.operations.errors import NotAllowed, WrongRequest
 
 _FORWARDED: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
@@ -59,7 +59,7 @@ class Access:
 
 def _check_local(request: Request) -> None:
     client = request.client.host if request.client else ""
-    if not is_loopback(client):
+    if not is_loopback_address(client):
         raise NotAllowed("operations are for clients on this machine", advice=_ADVICE)
     if passed := [name for name in _FORWARDED if name in request.headers]:
         raise NotAllowed(f"the request came through a proxy ({passed[0]})", advice=_ADVICE)
