@@ -77,6 +77,27 @@ class PripSettings(Section):
     quota: int = Field(5000, ge=1, description="most products that a query may find which does not say `$top`")
 
 
+class SubscriptionSettings(Section):
+    """What users are told of by subscriptions, and how it is sent to their endpoints."""
+
+    per_user: int = Field(50, ge=1, description="subscriptions of one user")
+    running_per_user: int = Field(10, ge=1, description="running ones among them")
+    queue_length: int = Field(
+        100_000, ge=1, description="notifications that wait for one subscription; further ones wait in the change feed"
+    )
+    streams_per_user: int = Field(5, ge=1, description="streams of events of one user, in each API process")
+    push_concurrency: int = Field(8, ge=1, le=256, description="endpoints that one worker sends to at the same time")
+    push_timeout_s: float = Field(30.0, gt=0, description="seconds that an endpoint gets to answer")
+    backoff_s: float = Field(5.0, gt=0, description="first pause after a failed push; doubles, with jitter")
+    backoff_limit_s: float = Field(3600.0, gt=0, description="longest pause after a failed push")
+    give_up_s: float = Field(
+        3 * 86_400.0, gt=0, description="seconds of failing pushes after which a subscription is paused; nothing is lost"
+    )
+    private_endpoints: bool = Field(
+        False, description="send to endpoints at private and loopback addresses too: users then reach the inner network"
+    )
+
+
 class LogSettings(Section):
     """Structured logs; `refsys up` keeps one file per process in the state folder."""
 
@@ -294,6 +315,7 @@ class Settings(Section):
     auth: AccessSettings = Field(default_factory=AccessSettings)
     prip: PripSettings = Field(default_factory=PripSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    subscriptions: SubscriptionSettings = Field(default_factory=SubscriptionSettings)
     work: WorkSettings = Field(default_factory=WorkSettings)
     fetch: FetchSettings = Field(default_factory=FetchSettings)
     inbox: tuple[InboxSettings, ...] = ()
