@@ -91,7 +91,7 @@ class SubscriptionSettings(Section):
     backoff_s: float = Field(5.0, gt=0, description="first pause after a failed push; doubles, with jitter")
     backoff_limit_s: float = Field(3600.0, gt=0, description="longest pause after a failed push")
     give_up_s: float = Field(
-        3 * 86_400.0, gt=0, description="seconds of failing pushes after which a subscription is paused; nothing is lost"
+        3 * 86_400.0, gt=0, description="seconds of failing pushes after which a subscription is paused without loss"
     )
     private_endpoints: bool = Field(
         False, description="send to endpoints at private and loopback addresses too: users then reach the inner network"
