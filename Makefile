@@ -8,8 +8,10 @@ READY := $(VENV)/.ready
 # the peers of bench-catalogue: Debian's PostgreSQL with PostGIS, and pgstac in an environment of its own
 PEERS := $(VENV)/catalogue-peers/.ready
 DEBIAN := $(VENV)/debian/usr/lib/postgresql/15/lib/postgis-3.so
+# what drives bench-search
+WRK := $(VENV)/wrk/usr/bin/wrk
 
-.PHONY: help setup demo test check bench bench-pipeline bench-download bench-catalogue bench-scale nginx soak lock clean
+.PHONY: help setup demo test check bench bench-pipeline bench-download bench-catalogue bench-search bench-scale nginx soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -49,12 +51,19 @@ bench-download: $(READY) nginx  ## $value against nginx
 bench-catalogue: $(READY) $(PEERS) $(DEBIAN)  ## the catalogue against pgstac, and extraction against lxml
 	$(BIN)/python -m benchmarks.catalogue
 
+bench-search: $(READY) $(PEERS) $(DEBIAN) $(WRK)  ## searches against pgstac at a million products: an hour and 40 GB; SEARCH="--items 100000" for less
+	$(BIN)/python -m benchmarks.search $(SEARCH)
+
 bench-scale: $(READY)  ## the catalogue at ten million products: hours, and about 60 GB; SCALE="--rows 1000000" for less
 	$(BIN)/python -m benchmarks.scale $(SCALE)
 
 $(PEERS): benchmarks/catalogue-peers.txt $(READY)
 	$(PYTHON) -m venv $(VENV)/catalogue-peers
 	$(VENV)/catalogue-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/catalogue-peers.txt
+	touch $@
+
+$(WRK): benchmarks/get-wrk.sh
+	benchmarks/get-wrk.sh $(abspath $(VENV))
 	touch $@
 
 $(DEBIAN): benchmarks/get-postgis.sh

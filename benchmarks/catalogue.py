@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks import debian, extraction, stac_peer
 from benchmarks.entering import Ours, commit_ms, make_ours
-from benchmarks.items import make_items
+from benchmarks.items import COLLECTION, make_items
 from benchmarks.measures import Run, median_of, wide_console
 from benchmarks.processes import cpu_seconds
 from benchmarks.stac_peer import Api, make_peer
@@ -102,6 +102,7 @@ async def measure(folder: Path, items: int, rounds: int, console: Console) -> No
         ours = await make_ours(ours_server.dsn("postgres"), ours_server.cpu_seconds, types)
         await ours.prepare_raw()
         peer = await make_peer(peer_server)
+        await peer.add_collections([COLLECTION])
         console.print(
             f"a durable commit of one row takes {await commit_ms(ours.dsn):.1f} ms here, "
             f"on the peer's server {await commit_ms(peer.dsn):.1f} ms"

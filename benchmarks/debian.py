@@ -50,13 +50,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Server]:
-    """A new cluster in `folder`, for the time of the block."""
+def running(folder: Path, *, keep: bool = False) -> Iterator[Server]:
+    """A cluster in `folder`, for the time of the block: a new one, or with `keep` the one that is there already."""
     if not (_BIN / "postgres").is_file():
         sys.exit("Debian's PostgreSQL, which this benchmark compares on, is not here: run `make bench-catalogue`")
     account = choose_account()
     data = folder / "data"
-    data.mkdir(parents=True, mode=0o700)
+    is_new = not (keep and data.exists())
+    if is_new:
+        data.mkdir(parents=True, mode=0o700)
     who = {}
     if account.is_other:
         shutil.chown(data, account.uid, account.gid)
@@ -68,7 +70,8 @@ def running(folder: Path) -> Iterator[Server]:
                 )
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": _libraries()}
     initdb = [_BIN / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
-    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, env=environment, cwd="/", **who)
+    if is_new:
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, env=environment, cwd="/", **who)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -84,7 +87,8 @@ def running(folder: Path) -> Iterator[Server]:
     finally:
         process.send_signal(2)
         process.wait(120)
-        shutil.rmtree(data)
+        if not keep:
+            shutil.rmtree(data)
 
 
 def _await(data: Path, process: subprocess.Popen[bytes], log: Path) -> None:

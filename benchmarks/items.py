@@ -111,6 +111,12 @@ def entry_of(text: bytes, types: TypeRegistry) -> Entry:
     )
 
 
+def assets_of(row: Row, rng: random.Random, base: str) -> dict[str, Any]:
+    """One asset for each file of a product, as the hub's items have them; `base` is where products of its kind lie."""
+    files = {"SENTINEL-1": _sentinel1, "SENTINEL-2": _sentinel2, "SENTINEL-3": _sentinel3}[row.collection](row)
+    return {key: _asset(row, base, path, rng, more) for key, path, more in files}
+
+
 def _md5(asset: dict[str, Any]) -> bytes:
     return bytes.fromhex(asset["file:checksum"].removeprefix(_MD5))
 
@@ -137,8 +143,7 @@ def _item(row: Row, rng: random.Random) -> dict[str, Any]:
         "processing:facility": "ESA",
     }
     properties |= {_OUR_NAMES.get(key, key): value for key, value in row.attributes.items()}
-    files = {"SENTINEL-1": _sentinel1, "SENTINEL-2": _sentinel2, "SENTINEL-3": _sentinel3}[row.collection](row)
-    assets = {key: _asset(row, base, path, rng, more) for key, path, more in files}
+    assets = assets_of(row, rng, base)
     assets["Product"] = {
         "type": "application/zip",
         "title": "Zipped product",

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,6 @@ _START_S: Final = 60.0
 _COLLECTION: Final[dict[str, Any]] = {
     "type": "Collection",
     "stac_version": "1.1.0",
-    "id": COLLECTION,
     "description": "items of the benchmark",
     "license": "other",
     "links": [],
@@ -58,6 +57,16 @@ class Peer:
         try:
             found: int = await connection.fetchval("SELECT count(*) FROM pgstac.items")
             return found
+        finally:
+            await connection.close()
+
+    async def add_collections(self, names: Collection[str]) -> None:
+        """Make those that are not there; their items are kept whole (there is no `item_assets` to take out of them)."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            known = {row["id"] for row in await connection.fetch("SELECT id FROM pgstac.collections")}
+            for name in sorted(set(names) - known):
+                await connection.execute(_CREATE_COLLECTION, orjson.dumps(_COLLECTION | {"id": name}).decode())
         finally:
             await connection.close()
 
@@ -98,12 +107,14 @@ class Peer:
 
 
 async def make_peer(server: Server) -> Peer:
-    """A database with pgstac and one collection, whose items are kept whole (no `item_assets` to take out of them)."""
+    """A database with pgstac; that of the server, if it has one."""
     if not (_BIN / "pypgstac").is_file():
         sys.exit("pgstac, the peer of this benchmark, is not here: run `make bench-catalogue`")
     peer = Peer(server)
     connection = await asyncpg.connect(server.dsn("postgres"))
     try:
+        if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE):
+            return peer
         await connection.execute(f"CREATE DATABASE {DATABASE}")
     finally:
         await connection.close()
@@ -112,7 +123,6 @@ async def make_peer(server: Server) -> Peer:
         await connection.execute("CREATE EXTENSION postgis")
         migrate = [_BIN / "pypgstac", "migrate", "--dsn", peer.dsn]
         await asyncio.to_thread(subprocess.run, migrate, check=True, capture_output=True)
-        await connection.execute(_CREATE_COLLECTION, orjson.dumps(_COLLECTION).decode())
     finally:
         await connection.close()
     return peer
