@@ -43,8 +43,9 @@ SELECT c.position, c.at, c.kind, c.product_id, coalesce(p.name, '') AS name,
  WHERE {where}
  ORDER BY c.position {order} LIMIT {limit}
 """
-# what users may see, and what they could see and was taken away
-_PUBLIC: Final = f"(({Scope.PUBLIC.value}) OR ({Scope.DELETED.value}))"
+#: What users may see of products `p`: published ones, and those that they could see and that were taken away.
+SEEN_BY_USERS: Final = f"(({Scope.PUBLIC.value}) OR ({Scope.DELETED.value}))"
+_AT: Final = "SELECT at FROM catalogue.change WHERE position = $1"
 
 _CURSOR_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _OPEN: Final = "INSERT INTO catalogue.cursor (name, position) VALUES ($1, $2) ON CONFLICT DO NOTHING"
@@ -103,6 +104,19 @@ async def last_position(connection: asyncpg.Connection) -> int:
     """The newest position, 0 where nothing was ever published."""
     position: int = await connection.fetchval(_LAST)
     return position
+
+
+async def position_at(connection: asyncpg.Connection, instant: datetime) -> int:
+    """The last position whose change is not later than this instant; 0 where all are."""
+    # instants grow with positions, and these have no gaps
+    before, behind = 0, await last_position(connection) + 1
+    while behind - before > 1:
+        middle = (before + behind) // 2
+        if await connection.fetchval(_AT, middle) <= instant:
+            before = middle
+        else:
+            behind = middle
+    return before
 
 
 async def read(
@@ -269,7 +283,7 @@ async def _read(
         args.append(list(kinds))
         terms.append("c.kind = ANY ($3::text[])")
     if public:
-        terms.append(_PUBLIC)
+        terms.append(SEEN_BY_USERS)
     sql = _READ.format(where=" AND ".join(terms), order=order, limit="$2")
     return [Change(**row) for row in await connection.fetch(sql, *args)]
 

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
+
+# RFC 6890 and its registry, what Python 3.11 does not know yet: protocol assignments, the 6to4 relay, reserved
+_SPECIAL: Final = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "240.0.0.0/4")))
+# IPv4 by NAT64 (RFC 6052), and all of IPv6 that is given out for unicast (RFC 4291)
+_TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST: Final = ipaddress.ip_network("2000::/3")
 
 
 def host_in_url(host: str) -> str:
@@ -29,3 +36,22 @@ def is_loopback_address(text: str) -> bool:
         return False
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback
+
+
+def is_public_address(text: str) -> bool:
+    """Whether it is an address of the public internet, unicast; where IPv4 is wrapped in IPv6, both have to be.
+
+    A text that is no address (a name, one with a zone) is none.
+    """
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not address.is_multicast and not any(address in net for net in _SPECIAL)
+    if address in _TRANSLATED:
+        return is_public_address(str(ipaddress.IPv4Address(address.packed[-4:])))
+    if address.teredo is not None or address.sixtofour is not None:
+        # tunnels end at an IPv4 address that we would have to trust: nobody serves there
+        return False
+    return address in _UNICAST and address.is_global
