@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import asyncpg
 
 from refsys.catalogue.compiler import Compiler, Scope, polygons
+from refsys.catalogue.ordering import Order, Part, behind, keys_of
 from refsys.core.errors import RefsysError
-from refsys.core.filters import EVERYTHING, Expression, Intersects, Kind, Property, all_of, conjuncts
+from refsys.core.filters import EVERYTHING, Expression, Intersects, Property, all_of, conjuncts
 
 #: Seconds that a search may take, in which it waits for the database too.
 BUDGET_S: Final = 20.0
@@ -27,6 +28,7 @@ FEW: Final = 2000
 #: What has an index in its order; anything else has to be sorted.
 DEFAULT_ORDER: Final = {
     Scope.PUBLIC: Property("published_at"),
+    Scope.PRODUCTION: Property("published_at"),
     Scope.PUBLISHED: Property("published_at"),
     Scope.DELETED: Property("deleted_at"),
     Scope.OPERATOR: Property("described_at"),
@@ -37,8 +39,8 @@ _THESE: Final = "(SELECT * FROM catalogue.product WHERE id = ANY({ids}::uuid[]) 
 # first the ids of the page, as narrow as can be, then what is wanted of them
 _PAGE: Final = """
 SELECT {columns}
-  FROM (SELECT p.id, {keys} FROM {source} WHERE {where} ORDER BY {order} LIMIT {limit} OFFSET {offset}) page
-  JOIN catalogue.product p ON p.id = page.id {joins}
+  FROM (SELECT {keys} FROM {source} WHERE {where} ORDER BY {order} LIMIT {limit} OFFSET {offset}) page
+  JOIN catalogue.product p ON p.id = page.page_id {joins}
  ORDER BY {page_order}
 """
 # from page to page by the index of published products: what comes later is as near as what comes first
@@ -53,6 +55,10 @@ _COUNT: Final = "SELECT count(*) FROM {source} WHERE {where}"
 _BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC), UUID(int=0)
 
 _Result = TypeVar("_Result")
+
+__all__ = [
+    "BUDGET_S", "DEFAULT_ORDER", "Budget", "Order", "Page", "Search", "TooCostly", "count", "find", "find_page", "walk",
+]  # fmt: skip
 
 
 class TooCostly(RefsysError):
@@ -71,21 +77,27 @@ class Budget:
         return max(0.001, self._end - time.monotonic())
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    by: Property
-    descending: bool = False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What is wanted. Without `order` it is DEFAULT_ORDER; equal ones stand in the order of their ids."""
+    """What is wanted. Without `order` it is DEFAULT_ORDER; equal ones stand in the order of their ids.
+
+    The page begins at `offset`, or behind the row with the keys `after`: one for each order, then the id (Page.after).
+    """
 
     filter: Expression = EVERYTHING
     order: tuple[Order, ...] = ()
     limit: int = 20
     offset: int = 0
+    after: tuple[Any, ...] | None = None
     scope: Scope = Scope.PUBLIC
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows in their order, and the keys behind which the next page begins; None on the last page."""
+
+    rows: list[asyncpg.Record]
+    after: tuple[Any, ...] | None
 
 
 async def find(
@@ -101,24 +113,51 @@ async def find(
     Raises TooCostly.
     """
     budget = budget or Budget()
-    compiler = Compiler()
-    source, where = await _source(connection, search, compiler, budget)
-    orders = search.order or (Order(DEFAULT_ORDER[search.scope]),)
-    keys = [f"p.{order.by.name} AS k{number}" for number, order in enumerate(orders)]
-    tie = " DESC" if orders[0].descending else ""
-    sql = _PAGE.format(
-        columns=", ".join(columns),
-        keys=", ".join(keys),
-        source=source,
-        where=where,
-        order=", ".join([*(_key(f"p.{order.by.name}", order) for order in orders), f"p.id{tie}"]),
-        limit=compiler.bind(search.limit),
-        offset=compiler.bind(search.offset),
-        joins=joins,
-        page_order=", ".join([*(_key(f"page.k{n}", order) for n, order in enumerate(orders)), f"page.id{tie}"]),
-    )
-    rows: list[asyncpg.Record] = await _within(budget, connection.fetch(sql, *compiler.args, timeout=budget.left_s()))
+    base = Compiler()
+    source, where = await _source(connection, search, base, budget)
+    keys = keys_of(_orders(search), search.scope, base.bind)
+    named = dict(zip([*(f"page_k{number}" for number in range(len(keys) - 1)), "page_id"], keys, strict=True))
+    parts = [Part("TRUE")] if search.after is None else behind(keys, search.after)
+    rows: list[asyncpg.Record] = []
+    for part in parts:
+        compiler = Compiler()
+        compiler.args = [*base.args]
+        sql = _PAGE.format(
+            columns=", ".join([*columns, *(f"page.{name}{key.written} AS {name}" for name, key in named.items())]),
+            keys=", ".join(f"{key.sql} AS {name}" for name, key in named.items()),
+            source=source,
+            where=f"{where} AND {part.where(compiler.bind)}",
+            order=", ".join(key.sorted() for key in keys),
+            limit=compiler.bind(search.limit - len(rows)),
+            offset=compiler.bind(search.offset),
+            joins=joins,
+            page_order=", ".join(key.sorted(f"page.{name}") for name, key in named.items()),
+        )
+        rows += await _within(budget, connection.fetch(sql, *compiler.args, timeout=budget.left_s()))
+        if len(rows) >= search.limit:
+            break
     return rows
+
+
+async def find_page(
+    connection: asyncpg.Connection,
+    search: Search,
+    *,
+    columns: Sequence[str],
+    joins: str = "",
+    budget: Budget | None = None,
+) -> Page:
+    """`find`, and where the next page begins. Of a page without room nothing comes next. Raises TooCostly."""
+    if not search.limit:
+        return Page([], None)
+    # one more than wanted tells whether there is another page
+    wanted = replace(search, limit=search.limit + 1)
+    rows = await find(connection, wanted, columns=columns, joins=joins, budget=budget)
+    if len(rows) <= search.limit:
+        return Page(rows, None)
+    last = rows[search.limit - 1]
+    keys = tuple(last[f"page_k{number}"] for number in range(len(_orders(search))))
+    return Page(rows[: search.limit], (*keys, last["page_id"]))
 
 
 async def count(connection: asyncpg.Connection, search: Search, *, budget: Budget | None = None) -> int:
@@ -195,6 +234,5 @@ async def _within(budget: Budget, query: Awaitable[_Result]) -> _Result:
         raise TooCostly(f"the search asks too much of the database: {error}", advice="make it simpler") from error
 
 
-def _key(column: str, order: Order) -> str:
-    collation = ' COLLATE "C"' if order.by.kind is Kind.TEXT else ""
-    return f"{column}{collation}{' DESC' if order.descending else ''}"
+def _orders(search: Search) -> tuple[Order, ...]:
+    return search.order or (Order(DEFAULT_ORDER[search.scope]),)
