@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import asyncpg
 from starlette.requests import HTTPConnection
@@ -17,6 +18,8 @@ from refsys.infra.postgres import DATABASE_ERRORS
 from refsys.infra.settings import Settings
 from refsys.infra.storage import Storage
 from refsys.missions import TypeRegistry
+
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,14 @@ class Served:
     budget_s: float = BUDGET_S
     background: list[Callable[[], AbstractAsyncContextManager[object]]] = field(default_factory=list)
     _secrets: dict[str, bytes] = field(default_factory=dict)
+    _made: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, make: Callable[[Served], _Made]) -> _Made:
+        """What `make` makes of this, made when it is first asked for: all roots of the process share it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: _Made = self._made[make]
+        return made
 
     def base_url(self, request: HTTPConnection) -> str:
         """The address under which the user knows the service, without a final slash."""

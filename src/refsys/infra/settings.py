@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -31,6 +32,9 @@ class S3Settings(Section):
     """Access to the object storage, where `storage_url` is `s3://bucket[/prefix]`."""
 
     endpoint: str = Field("", description="URL of the S3 service; empty for AWS itself")
+    public_endpoint: str = Field(
+        "", description="URL under which users reach the S3 service, for download.links; empty = as endpoint"
+    )
     region: str = Field("us-east-1", description="region of the bucket")
     access_key_id: str = Field("", description="access key")
     secret_access_key: SecretStr = Field(SecretStr(""), description="secret key")
@@ -38,8 +42,9 @@ class S3Settings(Section):
 
     @model_validator(mode="after")
     def _is_tls_unless_allowed(self) -> Self:
-        if self.endpoint.startswith("http://") and not self.allow_http:
-            raise ValueError("endpoint begins with http://; set allow_http = true to accept that")
+        for name in ("endpoint", "public_endpoint"):
+            if getattr(self, name).startswith("http://") and not self.allow_http:
+                raise ValueError(f"{name} begins with http://; set allow_http = true to accept that")
         return self
 
     @model_validator(mode="after")
@@ -56,11 +61,25 @@ class HttpSettings(Section):
     port: int = Field(0, ge=0, le=65535, description="port; 0 = a free one, chosen once and kept in the state folder")
     processes: int = Field(2, ge=1, le=64, description="API processes that share the port")
     public_url: str = Field("", description="URL under which users reach the service; empty = http://host:port")
+    proxies: tuple[str, ...] = Field(
+        ("127.0.0.1", "::1"),
+        description="addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
+    )
     operations_token: SecretStr = Field(
         SecretStr(""),
         description="bearer token that /operations asks of every client (16 characters or more); empty = it answers "
         "only clients on this machine",
     )
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for text in proxies:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                raise ValueError(f"names addresses or networks (10.0.0.0/8), not {text!a}") from error
+        return proxies
 
     @field_validator("operations_token")
     @classmethod
@@ -96,6 +115,30 @@ class SubscriptionSettings(Section):
     private_endpoints: bool = Field(
         False, description="send to endpoints at private and loopback addresses too: users then reach the inner network"
     )
+
+
+class DownloadSettings(Section):
+    """Products on their way to users."""
+
+    per_user: int = Field(
+        4,
+        ge=0,
+        le=1000,
+        description="downloads that a user may have at the same time, over all API processes; who did not sign in is "
+        "told apart by address; 0 = no limit",
+    )
+    volume_30_days: int = Field(
+        0, ge=0, description="bytes that a user who signed in may download in 30 days; 0 = no limit"
+    )
+    stall_s: float = Field(
+        60.0, gt=0, description="seconds without taking a byte of an answer after which a client's connection is cut"
+    )
+    links: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="answer with signed links to S3 where bytes lie there as one object: auto = to requests without "
+        "the header Authorization where users reach S3 (AWS, or s3.public_endpoint is set); on = always; off = never",
+    )
+    link_s: float = Field(600.0, ge=1, le=604_800, description="seconds for which a signed link is good")
 
 
 class LogSettings(Section):
@@ -313,6 +356,7 @@ class Settings(Section):
     s3: S3Settings = Field(default_factory=S3Settings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     auth: AccessSettings = Field(default_factory=AccessSettings)
+    download: DownloadSettings = Field(default_factory=DownloadSettings)
     prip: PripSettings = Field(default_factory=PripSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     subscriptions: SubscriptionSettings = Field(default_factory=SubscriptionSettings)
