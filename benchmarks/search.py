@@ -191,6 +191,7 @@ async def run(folder: Path, items: int, seconds: float, newer: bool, console: Co
         await migrate(dsn, MIGRATED_PACKAGES)
         peer = await make_peer(theirs)
         await fill(dsn, peer, types, items, folder, console)
+        await peer.index()
         await keep_current(dsn, types)
         count = await present(dsn)
         asked, counted = await queries(dsn, count), counts()

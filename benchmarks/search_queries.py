@@ -22,11 +22,11 @@ _SMALL: Final = 10
 #: Nobody's product lies so far north (tests.catalogue_rows).
 _NOWHERE_SOUTH: Final = 84.0
 _SAMPLE: Final = """
-SELECT p.name, p.sensing_start, p.footprint, p.attributes, d.body::json ->> 'collection' AS collection
+SELECT p.name, p.sensing_start, p.footprint, p.attributes,
+       substring(d.body FROM '"collection":"([^"]+)"') AS collection
   FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted(position, place)
   JOIN catalogue.product p ON p.feed_position = wanted.position
-  JOIN LATERAL (SELECT regexp_replace(body, '[\\x01-\\x1f]', '', 'g') AS body FROM distribution.document
-                 WHERE product_id = p.id AND kind = 'stac.item') d ON true
+  JOIN distribution.document d ON d.product_id = p.id AND d.kind = 'stac.item'
  ORDER BY wanted.place
 """
 

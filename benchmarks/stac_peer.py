@@ -39,6 +39,12 @@ _COLLECTION: Final[dict[str, Any]] = {
     "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [["2014-01-01T00:00:00Z", None]]}},
 }
 _CREATE_COLLECTION: Final = "SELECT pgstac.create_collection($1::text::jsonb)"
+#: Properties that are asked for get an index of their own, as pgstac's documentation advises.
+_INDEXED: Final = {
+    "sat:absolute_orbit": ("to_int", {"type": "integer"}),
+    "eo:cloud_cover": ("to_float", {"type": "number"}),
+}
+_INDEX: Final = "SELECT pgstac.upsert_queryable($1, $2::text::jsonb, $3, 'BTREE')"
 _CREATE_ITEM: Final = "SELECT * FROM create_item($1::text::jsonb)"
 
 
@@ -67,6 +73,17 @@ class Peer:
             known = {row["id"] for row in await connection.fetch("SELECT id FROM pgstac.collections")}
             for name in sorted(set(names) - known):
                 await connection.execute(_CREATE_COLLECTION, orjson.dumps(_COLLECTION | {"id": name}).decode())
+        finally:
+            await connection.close()
+
+    async def index(self) -> None:
+        """Index the properties that are asked for, and let the planner know what is there."""
+        connection = await asyncpg.connect(self.dsn, server_settings={"search_path": "pgstac,public"})
+        try:
+            for name, (wrapper, definition) in _INDEXED.items():
+                await connection.execute(_INDEX, name, orjson.dumps(definition).decode(), wrapper)
+            await connection.execute("SELECT maintain_partitions()")
+            await connection.execute("VACUUM ANALYZE")
         finally:
             await connection.close()
 
