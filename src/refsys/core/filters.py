@@ -37,6 +37,8 @@ class Kind(Enum):
     BOOLEAN = "true or false"
     INSTANT = "a date"
     ID = "an id"
+    LIST = "a list of texts"
+    AREA = "an area"
 
 
 #: What can be asked of every product; names and meanings are the catalogue's.
@@ -65,6 +67,7 @@ PROPERTIES: Final[Mapping[str, Kind]] = MappingProxyType(
         "online": Kind.BOOLEAN,
         "package_name": Kind.TEXT,
         "package_size": Kind.NUMBER,
+        "footprint": Kind.AREA,
     }
 )
 
@@ -125,11 +128,15 @@ class Attribute:
         check_text(self.separator)
 
 
+Value = str | int | float | datetime | UUID | tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A typed value. Integers of 64 bits, finite floats, texts that a database can hold, aware datetimes."""
+    """A typed value. Integers of 64 bits, finite floats, texts that a database can hold, aware datetimes; a tuple is a
+    list of texts."""
 
-    value: str | int | float | datetime | UUID
+    value: Value
     kind: Kind = field(init=False)
 
     def __post_init__(self) -> None:
@@ -305,6 +312,10 @@ def _kind_of(value: object) -> Kind:
             return Kind.INSTANT
         case UUID():
             return Kind.ID
+        case tuple():
+            for item in value:
+                check_text(item)
+            return Kind.LIST
         case _:
             raise InvalidFilter(f"{value!r} is no value of a filter")
 

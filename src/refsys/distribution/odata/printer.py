@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from refsys.core.areas import Area
 from refsys.core.filters import (
@@ -22,6 +21,7 @@ from refsys.core.filters import (
     Or,
     Property,
     TextMatch,
+    Value,
 )
 from refsys.core.times import format_instant
 from refsys.distribution.odata.vocabulary import Vocabulary
@@ -94,7 +94,7 @@ class _Printer:
         return self._name(side) if isinstance(side, Property) else _value(side.value)
 
 
-def _value(value: str | int | float | datetime | UUID) -> str:
+def _value(value: Value) -> str:
     match value:
         case bool():
             return "true" if value else "false"
