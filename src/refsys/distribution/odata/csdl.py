@@ -23,7 +23,8 @@ def document(types: Iterable[str], sets: Iterable[str], *, container: str = "Con
         '<?xml version="1.0" encoding="utf-8"?>'
         '<edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx" Version="4.0"><edmx:DataServices>'
         f'<Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="{NAMESPACE}">{"".join(types)}'
-        f'<EntityContainer Name="{container}">{"".join(sets)}</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>'
+        f'<EntityContainer Name="{container}">{"".join(sets)}</EntityContainer></Schema>'
+        "</edmx:DataServices></edmx:Edmx>"
     )
 
 
