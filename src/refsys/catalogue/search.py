@@ -57,7 +57,7 @@ _BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC), UUID(int=0)
 _Result = TypeVar("_Result")
 
 __all__ = [
-    "BUDGET_S", "DEFAULT_ORDER", "Budget", "Order", "Page", "Search", "TooCostly", "count", "find", "find_page", "walk",
+    "BUDGET_S", "DEFAULT_ORDER", "Budget", "Count", "Order", "Page", "Search", "TooCostly", "count", "find", "find_page", "walk",
 ]  # fmt: skip
 
 
@@ -98,6 +98,12 @@ class Page:
 
     rows: list[asyncpg.Record]
     after: tuple[Any, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    number: int
+    is_exact: bool
 
 
 async def find(
@@ -160,14 +166,14 @@ async def find_page(
     return Page(rows[: search.limit], (*keys, last["page_id"]))
 
 
-async def count(connection: asyncpg.Connection, search: Search, *, budget: Budget | None = None) -> int:
-    """How many products the filter finds, exactly. Raises TooCostly."""
+async def count(connection: asyncpg.Connection, search: Search, *, budget: Budget | None = None) -> Count:
+    """How many products the filter finds, whatever the page. Raises TooCostly."""
     budget = budget or Budget()
     compiler = Compiler(joins=True)
     source, where = await _source(connection, search, compiler, budget)
     sql = _COUNT.format(source=source, where=where)
     found: int = await _within(budget, connection.fetchval(sql, *compiler.args, timeout=budget.left_s()))
-    return found
+    return Count(found, is_exact=True)
 
 
 async def walk(

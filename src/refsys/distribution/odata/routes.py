@@ -111,7 +111,7 @@ class _Root:
         )
         async with self._served.connection() as (connection, budget):
             found = await pages.fetch_entities(connection, wanted, options.expand, self._types, budget=budget)
-            count = await search.count(connection, wanted, budget=budget) if options.count else None
+            count = (await search.count(connection, wanted, budget=budget)).number if options.count else None
         link = None
         if len(found) > options.top and options.top and options.skip + options.top <= MAX_SKIP:
             link = options.next_link(self._url(request, entities.name))
@@ -138,7 +138,7 @@ class _Root:
                 Search(filter=all_of(options.filter), scope=entities.scope),
                 budget=budget,
             )
-        return Response(str(found), media_type="text/plain")
+        return Response(str(found.number), media_type="text/plain")
 
     async def service_document(self, request: Request) -> Response:
         names = ("Products", "DeletedProducts")
