@@ -57,7 +57,8 @@ _BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC), UUID(int=0)
 _Result = TypeVar("_Result")
 
 __all__ = [
-    "BUDGET_S", "DEFAULT_ORDER", "Budget", "Count", "Order", "Page", "Search", "TooCostly", "count", "find", "find_page", "walk",
+    "BUDGET_S", "DEFAULT_ORDER", "Budget", "Count", "Order", "Page", "Search", "TooCostly", "count", "find",
+    "find_page", "walk",
 ]  # fmt: skip
 
 
