@@ -20,7 +20,7 @@ from isal import isal_zlib
 from refsys.core.errors import InvalidProduct, RefsysError
 from refsys.core.products import FileEntry
 from refsys.distribution.packages import FilePart, Package, lay_out, layout_for
-from refsys.distribution.packages.stored_zip import dos_date_time
+from refsys.distribution.packages.zip_records import dos_date_time
 
 NAME = "S1A_TEST.SAFE"
 START = datetime(2021, 8, 9, 17, 39, 53, 500_000, tzinfo=UTC)

@@ -23,7 +23,7 @@ NO_ROW: Final = "no row"
 #: Columns without a say in what the catalogue says of a product that it has already: everything else counts.
 _SILENT: Final[Mapping[type, frozenset[str]]] = {
     ProductType: frozenset(
-        {"about", "packaging", "priority", "retention", "key_segments", "prip_type", "stac_collection"}
+        {"about", "packaging", "quicklook", "priority", "retention", "key_segments", "prip_type", "stac_collection"}
     ),
     AttributeDefinition: frozenset({"about", "separator", "prip", "reference", "stac"}),
     Document: frozenset({"anchors"}),

@@ -16,7 +16,7 @@ from refsys.catalogue.completeness import check
 from refsys.catalogue.extract import examine_files
 from refsys.catalogue.model import Content
 from refsys.core.errors import HostileInput, Permanent, Transient
-from refsys.core.products import Description, FileEntry
+from refsys.core.products import Description, FileEntry, made_beside
 from refsys.infra import xml
 from refsys.infra.settings import InboxSettings
 from refsys.infra.storage import Storage, object_key
@@ -137,3 +137,4 @@ def _delete(storage: Storage, base: str, name: str, paths: list[str]) -> None:
     else:
         storage.delete([f"{base}/{path}" for path in paths])
         storage.delete_prefix(f"{base}/{name}/")
+        storage.delete_prefix(f"{base}/{made_beside(name)}/")

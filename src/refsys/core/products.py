@@ -45,6 +45,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def made_beside(product_name: str) -> str:
+    """The folder, below a product's place, of what was made of the product: no product's name begins so."""
+    return f"_made/{product_name}"
+
+
 def product_id(name: str, revision: int = 1) -> uuid.UUID:
     """Revision 1 is UUIDv5(name), revision n UUIDv5(name#n): the same in every installation."""
     return uuid.uuid5(NAMESPACE, name if revision == 1 else f"{name}#{revision}")

@@ -16,8 +16,17 @@ from refsys.catalogue.model import Content, Product
 from refsys.catalogue.rules import Kind
 from refsys.core import steps
 from refsys.core.errors import Permanent, RefsysError
-from refsys.core.products import FileEntry
-from refsys.distribution.packages import Package, Seal, Sealing, lay_out, layout_for
+from refsys.core.products import FileEntry, made_beside
+from refsys.distribution.packages import (
+    Deflating,
+    Seal,
+    Sealer,
+    Sealing,
+    is_written,
+    lay_out,
+    layout_for,
+    written_path,
+)
 from refsys.distribution.rendering import store_documents
 from refsys.infra.storage import MissingObject, Storage
 from refsys.infra.work import Attempt, Stage, emit
@@ -51,8 +60,13 @@ async def _package(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) ->
         log.info("package.obsolete", product=product.name, content=content_id)
         return
     try:
-        package = await asyncio.to_thread(_settled, storage, content, product, files)
-        seal = await _sealed(attempt, storage, product, package, files)
+        layout = layout_for(product.packaging, in_place=content.in_place)
+        await asyncio.to_thread(_settle, storage, content, product, files)
+        if is_written(layout):
+            seal = await _written(attempt, storage, product, files)
+        else:
+            package = lay_out(layout, product.name, product.sensing_start, files)
+            seal = await _driven(attempt, Sealing(storage, product.final_base, product.name, package, files))
     except MissingObject:
         if await _given_up(pool, storage, product):
             return
@@ -63,9 +77,9 @@ async def _package(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) ->
             product_id,
             content_id,
             base=product.final_base,
-            layout=layout_for(product.packaging),
-            package_name=package.name,
-            size_bytes=package.size_bytes,
+            layout=layout,
+            package_name=seal.package_name,
+            size_bytes=seal.size_bytes,
             md5=seal.md5,
             blake3=seal.blake3,
         )
@@ -79,8 +93,8 @@ async def _package(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) ->
     log.info(
         "package.done",
         product=product.name,
-        package=package.name,
-        size_bytes=package.size_bytes,
+        package=seal.package_name,
+        size_bytes=seal.size_bytes,
         files=len(files),
         seconds=round(time.monotonic() - started, 3),
     )
@@ -129,25 +143,34 @@ class _Obsolete(Exception):
     """Other content took its place, or it is published already: nothing of this transaction shall stay."""
 
 
-def _settled(storage: Storage, content: Content, product: Product, files: Sequence[FileEntry]) -> Package:
+def _settle(storage: Storage, content: Content, product: Product, files: Sequence[FileEntry]) -> None:
     """Bring the files to their final place; where they are there, whoever brought them, nothing is to do."""
-    package = lay_out(layout_for(product.packaging), product.name, product.sensing_start, files)
     if content.base != product.final_base:
         storage.move(content.base, product.final_base, [entry.path for entry in files if not entry.is_folder])
-    return package
 
 
-async def _sealed(
-    attempt: Attempt, storage: Storage, product: Product, package: Package, files: Sequence[FileEntry]
-) -> Seal:
-    """Verify the files in their final place. Raises Permanent naming the file that differs."""
-    sealing = Sealing(storage, product.final_base, product.name, package, files)
+async def _written(attempt: Attempt, storage: Storage, product: Product, files: Sequence[FileEntry]) -> Seal:
+    """Write the package, in a place of this attempt's own, and bring it beside the product when it is whole."""
+    own = f"attempts/{attempt.token}"
+    target = f"{own}/{product.name}.zip"
+    sealer = Deflating(storage, product.final_base, product.name, product.sensing_start, files, target=target)
     try:
-        while await asyncio.to_thread(sealing.advance):
-            await attempt.check()
-        return sealing.seal()
+        seal = await _driven(attempt, sealer)
+        folder = written_path(product.name, seal.md5).rpartition("/")[0]
+        await asyncio.to_thread(storage.move, own, f"{product.final_base}/{folder}", [seal.package_name])
+        return seal
     finally:
-        sealing.stop()
+        await asyncio.to_thread(_clear_attempt, storage, own, product.name)
+
+
+async def _driven(attempt: Attempt, sealer: Sealer) -> Seal:
+    """Verify the files in their final place. Raises Permanent naming the file that differs."""
+    try:
+        while await asyncio.to_thread(sealer.advance):
+            await attempt.check()
+        return sealer.seal()
+    finally:
+        sealer.stop()
 
 
 async def _given_up(pool: asyncpg.Pool, storage: Storage, product: Product) -> bool:
@@ -179,6 +202,15 @@ def _clear(storage: Storage, base: str, product_name: str) -> None:
     try:
         storage.delete([f"{base}/{product_name}"])
         storage.delete_prefix(f"{base}/{product_name}/")
+        storage.delete_prefix(f"{base}/{made_beside(product_name)}/")
+    except (RefsysError, OSError) as error:
+        log.warning("package.left_over", product=product_name, base=base, error=str(error))
+
+
+def _clear_attempt(storage: Storage, base: str, product_name: str) -> None:
+    """Delete what an attempt has written and not moved; what cannot be deleted now is swept later."""
+    try:
+        storage.delete_prefix(f"{base}/")
     except (RefsysError, OSError) as error:
         log.warning("package.left_over", product=product_name, base=base, error=str(error))
 

@@ -36,7 +36,7 @@ def take_delivery(
     A product that consists of files came as an archive, whatever the name says.
     """
     product = recognised.name
-    if canonical_name(name) != name or recognised.type.packaging == "zip":
+    if canonical_name(name) != name or recognised.type.packaging != "bare":
         members = unpack(file, archive=name, product=product, base=base, batch=batch, limits=limits, check=check)
         return tuple(members)
     return (store_file(file, path=product, base=base, batch=batch, limits=limits, check=check),)

@@ -17,6 +17,7 @@ from refsys.missions.model import (
     FootprintRule,
     PacketStores,
     ProductType,
+    QuicklookRule,
     RelativeOrbit,
     RetentionClass,
     Source,
@@ -203,6 +204,7 @@ class _RowBuilder:
             footprint=footprint,
             relative_orbit=RelativeOrbit(orbit.cycle, orbit.offsets) if orbit else None,
             packaging=row.packaging,
+            quicklook=self._quicklook(),
             visibility=row.visibility,
             priority=row.priority,
             timeliness=timeliness,
@@ -319,6 +321,14 @@ class _RowBuilder:
                 self._problems.append(
                     f"{file.where(place)}: {text!r} is not a template: a group stands alone in braces"
                 )
+
+    def _quicklook(self) -> QuicklookRule | None:
+        row = self._row.quicklook
+        if row is None:
+            return None
+        if (row.rule is None) != (not row.read):
+            self._wrong(("quicklook",), "`rule` and `read` belong together")
+        return QuicklookRule(tuple(row.own), row.rule, tuple(row.read))
 
     def _check_documents(self) -> None:
         row = self._row

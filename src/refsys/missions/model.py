@@ -103,6 +103,20 @@ class FootprintRule:
 
 
 @dataclass(frozen=True, slots=True)
+class QuicklookRule:
+    """Which picture products have: the first file that matches one of `own`, in their order; where there is none, one
+    that is made by `rule` of the files that match `read`. Patterns are those of documents; without rule none is made.
+
+    rule: `radar`, of Sentinel-1 measurements, the first file of each pattern a polarisation, two at most; `picture`, of
+    the first file that matches, a picture itself.
+    """
+
+    own: tuple[str, ...]
+    rule: Literal["radar", "picture"] | None
+    read: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RelativeOrbit:
     """Cross-check ((absolute - offset) mod cycle) + 1 = relative, for the platforms whose offset is known."""
 
@@ -188,7 +202,8 @@ class ProductType:
     undated: bool
     footprint: FootprintRule | None
     relative_orbit: RelativeOrbit | None
-    packaging: Literal["zip", "bare"]
+    packaging: Literal["zip", "deflated", "bare"]
+    quicklook: QuicklookRule | None
     visibility: Literal["internal", "role", "public"]
     priority: Rank
     timeliness: TimelinessRule
@@ -203,7 +218,7 @@ class ProductType:
     @property
     def package_suffix(self) -> str:
         """What a package's name adds to the product's."""
-        return ".zip" if self.packaging == "zip" else ""
+        return "" if self.packaging == "bare" else ".zip"
 
 
 @dataclass(frozen=True, slots=True)

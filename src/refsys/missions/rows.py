@@ -90,6 +90,12 @@ class RelativeOrbitRow(Row):
     offsets: dict[str, int]
 
 
+class QuicklookRow(Row):
+    own: Annotated[list[str], BeforeValidator(_as_list)] = Field(default_factory=list)
+    rule: Literal["radar", "picture"] | None = None
+    read: Annotated[list[str], BeforeValidator(_as_list)] = Field(default_factory=list)
+
+
 class TimelinessRow(Row):
     attribute: str = ""
     translate: dict[str, str] = Field(default_factory=dict)
@@ -145,7 +151,8 @@ class TypeRow(Row):
     undated: bool = False
     footprint: FootprintRow | None = None
     relative_orbit: RelativeOrbitRow | None = None
-    packaging: Literal["zip", "bare"] = "zip"
+    packaging: Literal["zip", "deflated", "bare"] = "zip"
+    quicklook: QuicklookRow | None = None
     visibility: Literal["internal", "role", "public"] = "public"
     priority: Rank = "normal"
     timeliness_class: Annotated[TimelinessRow, BeforeValidator(_as_timeliness)] = TimelinessRow()

@@ -26,7 +26,7 @@ from refsys.core.times import format_instant
 from refsys.distribution.odata.conditions import Unsatisfiable, Validators, Verdict, asked_range, judge
 from refsys.distribution.odata.errors import ODataError
 from refsys.distribution.odata.streaming import Portion, StreamedPackage
-from refsys.distribution.packages import Package, lay_out
+from refsys.distribution.packages import Package, Written, is_written, lay_out
 from refsys.infra.storage import Storage
 
 #: Threads of a process in which bytes that are not in memory are read, for all downloads together.
@@ -71,7 +71,8 @@ class Downloads:
         async with self._connect() as (connection, budget):
             row = await _published(connection, key, budget)
             package = self._packages.get((key, row["content_id"]))
-            files = await store.files_of(connection, row["content_id"]) if package is None else []
+            needs_files = package is None and not is_written(row["package_layout"])
+            files = await store.files_of(connection, row["content_id"]) if needs_files else []
         if package is None:
             # off the loop: there may be a hundred thousand files
             package = await asyncio.wrap_future(self._threads.submit(_laid_out, row, files))
@@ -149,7 +150,13 @@ async def _published(connection: asyncpg.Connection, key: UUID, budget: Budget) 
 
 
 def _laid_out(row: asyncpg.Record, files: Sequence[FileEntry]) -> Package:
-    package = lay_out(row["package_layout"], row["name"], row["sensing_start"], files)
+    package = lay_out(
+        row["package_layout"],
+        row["name"],
+        row["sensing_start"],
+        files,
+        Written(row["package_size"], row["package_md5"]),
+    )
     if package.size_bytes != row["package_size"]:
         raise RefsysError(
             f"its package would have {package.size_bytes} bytes and was published with {row['package_size']}",

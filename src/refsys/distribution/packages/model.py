@@ -36,6 +36,14 @@ class Package(ABC):
         """What the bytes from `start` up to, not including, `stop` are made of, in order; no part is empty."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is final of a package that was written once."""
+
+    size_bytes: int
+    md5: bytes
+
+
 def clipped(data: bytes, at: int, start: int, stop: int) -> bytes:
     """Of `data`, which lies at `at`, what lies between `start` and `stop`."""
     if start <= at and at + len(data) <= stop:

@@ -83,7 +83,7 @@ def _package(product: Product) -> str:
     members = {
         "title": name,
         "type": _media_type(name),
-        "roles": ["data", "metadata", "archive"] if product.packaging == "zip" else ["data"],
+        "roles": ["data", "metadata", "archive"] if product.packaging != "bare" else ["data"],
         "file:size": product.package_size,
         "file:checksum": checksum(product.package_md5, product.package_blake3),
         "file:local_path": _local_path(name),
