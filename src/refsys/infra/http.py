@@ -37,7 +37,7 @@ _EXCERPT: Final = 2_000
 _JSON_LIMIT: Final = 64 * 2**20
 _TOKEN_LIMIT: Final = 2**20
 _PIECE: Final = 256 * 2**10
-#: Longest patience that a station can ask for, in seconds.
+#: Longest patience that a peer can ask for, in seconds.
 _RETRY_AFTER_LIMIT_S: Final = 86_400.0
 #: Tokens that are kept out of errors; a station may repeat one that is no longer in use.
 _TOKENS_KNOWN: Final = 16
@@ -214,7 +214,7 @@ class StationClient:
         status, subject = response.status, self.station
         told = f"answered {status} {self._excerpt(response.reason or '')}".rstrip() + f" to {_shown(response.url)}"
         told += f": {excerpt}" if excerpt else ""
-        patience_s = _retry_after(response.headers.get("Retry-After"))
+        patience_s = retry_after(response.headers.get("Retry-After"))
         if status in (401, 403):
             return Transient(told, subject=subject, advice=self._advice_on_credentials(response.url))
         if status in (404, 410):
@@ -280,8 +280,8 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return bytes(body)
 
 
-def _retry_after(text: str | None) -> float | None:
-    """Seconds, from either form of the header (RFC 9110 10.2.3); None where it says nothing."""
+def retry_after(text: str | None) -> float | None:
+    """Seconds, from either form of Retry-After (RFC 9110 10.2.3), a day at most; None where it says nothing."""
     if not text:
         return None
     seconds: float | None = None
