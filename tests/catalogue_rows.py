@@ -29,17 +29,17 @@ _PRODUCTS = """
 INSERT INTO catalogue.product (
     id, name, state, content_id, final_base, type_id, collection, mission, platform, product_type,
     sensing_start, sensing_stop, t0_raw, packaged_at, published_at, modified_at, deleted_at, deletion_cause,
-    feed_position, online, visibility, packaging, package_layout, package_size, package_md5, package_blake3,
-    footprint, attributes, name_grams, current)
+    feed_position, online, visibility, packaging, package_layout, package_name, package_size, package_md5,
+    package_blake3, footprint, attributes, name_grams, current)
 SELECT r.id, r.name, r.state, c.id, 'S/' || r.name, 'rows', r.collection, r.mission, r.platform, r.product_type,
        r.sensing_start, r.sensing_stop, r.t0_raw, r.packaged_at, r.published_at, r.modified_at, r.deleted_at,
-       r.deletion_cause, r.feed_position, r.online, r.visibility, 'zip', 1, r.package_size, md5(r.name)::bytea,
-       sha256(r.name::bytea), r.footprint, r.attributes, r.name_grams, r.deleted_at IS NULL
+       r.deletion_cause, r.feed_position, r.online, r.visibility, 'zip', 1, r.package_name, r.package_size,
+       md5(r.name)::bytea, sha256(r.name::bytea), r.footprint, r.attributes, r.name_grams, r.deleted_at IS NULL
   FROM jsonb_to_recordset($1::jsonb) AS r(
        id uuid, name text, state text, collection text, mission text, platform text, product_type text,
        sensing_start timestamptz, sensing_stop timestamptz, t0_raw timestamptz, packaged_at timestamptz,
        published_at timestamptz, modified_at timestamptz, deleted_at timestamptz, deletion_cause text,
-       feed_position bigint, online boolean, visibility text, package_size bigint, footprint jsonb,
+       feed_position bigint, online boolean, visibility text, package_name text, package_size bigint, footprint jsonb,
        attributes jsonb, name_grams text[])
   JOIN unnest($2::bigint[], $3::text[]) AS c(id, name) ON c.name = r.name
 """
@@ -74,6 +74,7 @@ class Row:
     deletion_cause: str | None = None
     online: bool = True
     visibility: str = "public"
+    package_name: str | None = None
     package_size: int = 1000
     footprint: dict[str, Any] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -109,7 +110,7 @@ async def _insert(connection: asyncpg.Connection, rows: list[Row], positions: It
 def _record(row: Row, positions: Iterator[int]) -> dict[str, Any]:
     columns = (
         "name", "state", "collection", "mission", "platform", "product_type", "deletion_cause", "online", "visibility",
-        "package_size", "footprint", "attributes",
+        "package_name", "package_size", "footprint", "attributes",
     )  # fmt: skip
     instants = ("sensing_start", "sensing_stop", "t0_raw", "published_at", "modified_at", "deleted_at")
     dates = {column: getattr(row, column) for column in instants}
