@@ -29,7 +29,13 @@ log = structlog.get_logger(__name__)
 LEAST_SERVER_VERSION: Final = 15
 
 #: Packages with migrations, in the order of their floors (by name: nothing of them is imported here).
-MIGRATED_PACKAGES: Final = ("refsys.infra", "refsys.catalogue", "refsys.ingestion", "refsys.distribution")
+MIGRATED_PACKAGES: Final = (
+    "refsys.infra",
+    "refsys.catalogue",
+    "refsys.ingestion",
+    "refsys.distribution",
+    "refsys.web",
+)
 
 #: What a lost or unwilling database raises. InternalClientError: a server that ends a connection just when a query is
 #: on its way to it puts asyncpg's protocol out of step.

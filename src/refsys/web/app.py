@@ -21,6 +21,9 @@ from refsys.infra.settings import Settings
 from refsys.missions import TypeRegistry
 from refsys.operations import routes as operations
 from refsys.web import errors
+from refsys.web.identity import routes as identity
+from refsys.web.identity.authentication import Authenticator
+from refsys.web.identity.gate import Gate
 
 if TYPE_CHECKING:
     from refsys.infra.storage import Storage
@@ -59,6 +62,8 @@ def create_app(
         pool=pool, token=settings.http.operations_token.get_secret_value(), public_url=settings.http.public_url
     )
     mounts.append(Mount(operations.ROOT, routes=actions))
+    authenticator = Authenticator(served)
+    mounts.append(Mount(identity.ROOT, routes=identity.routes(served, authenticator)))
     router = _Router(
         [route.path for route in mounts if isinstance(route, Mount)],
         [
@@ -70,7 +75,8 @@ def create_app(
         ],
         served,
     )
-    return errors.Guard(ExceptionMiddleware(router, handlers=errors.handlers()))
+    gate = Gate(router, authenticator, settings)
+    return errors.Guard(ExceptionMiddleware(gate, handlers=errors.handlers()))
 
 
 class _Router(Router):

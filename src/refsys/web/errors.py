@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +20,7 @@ from refsys.core.errors import RefsysError, Transient
 from refsys.distribution.odata import routes as odata
 from refsys.distribution.odata.errors import ODataError, error_body, error_response
 from refsys.operations.errors import OperationRefused
+from refsys.web.identity.gate import Refused
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +86,21 @@ async def on_refused_operation(request: Request, error: Exception) -> Response:
     return _answer(error.status, str(error), error.headers)
 
 
+async def on_refused(request: Request, error: Exception) -> Response:
+    """In the shape of the root that was asked; nobody keeps it."""
+    assert isinstance(error, Refused)
+    headers = {"Cache-Control": "no-store", **error.headers}
+    if request.url.path.startswith("/stac"):
+        body = orjson.dumps({"code": HTTPStatus(error.status).phrase, "description": error.message})
+        return Response(body, error.status, headers, media_type="application/json")
+    return _answer(error.status, error.message, headers)
+
+
+async def on_gone_client(request: Request, error: Exception) -> Response:
+    """Nobody reads it."""
+    return _answer(400, "the request was not whole", None)
+
+
 async def on_refsys_error(request: Request, error: Exception) -> Response:
     """What the system said of itself: busy or too costly is 503; the rest is ours to explain, not the user's."""
     assert isinstance(error, RefsysError)
@@ -134,6 +150,8 @@ def handlers() -> dict[Any, Any]:
     return {
         ODataError: on_odata_error,
         OperationRefused: on_refused_operation,
+        Refused: on_refused,
+        ClientDisconnect: on_gone_client,
         RefsysError: on_refsys_error,
         HTTPException: on_http_error,
         **lost,
