@@ -57,6 +57,8 @@ _SUFFIX: Final = re.compile(r"\.(?:SAFE|SEN3)$")
 _NO_SLUG: Final = re.compile(r"[^a-z0-9]+")
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86400
+#: The template of types that have none.
+DEFAULT_COLLECTION: Final = "{constellation}-{product_type}"
 #: Timeliness classes of Sentinel-3 in names of collections.
 _CATEGORIES: Final = {"NR": "nrt", "ST": "stc", "NT": "ntc"}
 
@@ -129,15 +131,26 @@ def collection_of(product: Product, types: TypeRegistry) -> str:
     """The name of a product's collection: its type's template, else constellation and product type."""
     kind = types.types.get(product.type_id)
     match = kind.name.fullmatch(product.name) if kind else None
-    template = kind.stac_collection if kind and match else ""
-    timeliness = str(product.attributes.get("timeliness", ""))
+    return collection_name(
+        kind.stac_collection if kind and match else "",
+        match.groupdict(default="") if match else {},
+        constellation=product.collection,
+        product_type=product.product_type,
+        timeliness=str(product.attributes.get("timeliness", "")),
+    )
+
+
+def collection_name(
+    template: str, groups: Mapping[str, str], *, constellation: str, product_type: str, timeliness: str
+) -> str:
+    """The collection that a type's template makes of a name's groups; an empty one: of constellation and type."""
     names = {
-        **(match.groupdict(default="") if match else {}),
-        "constellation": product.collection,
-        "product_type": product.product_type,
+        **groups,
+        "constellation": constellation,
+        "product_type": product_type,
         "timeliness_category": _CATEGORIES.get(timeliness, timeliness),
     }
-    text = (template or "{constellation}-{product_type}").format_map(names)
+    text = (template or DEFAULT_COLLECTION).format_map(names)
     return _NO_SLUG.sub("-", text.lower()).strip("-")
 
 
