@@ -141,7 +141,7 @@ async def test_the_whole_package_comes_as_it_was_sealed(make_server, stored, poo
 
 async def test_quoted_ids_and_other_options_do_not_matter(server, storage, pool, client) -> None:
     identity = await publish(pool, storage)
-    assert (await client.get(f"{server.url}/odata/v1/Products('{identity}')/%24value?token=x")).content == WHOLE
+    assert (await client.get(f"{server.url}/odata/v1/Products('{identity}')/%24value?client=x")).content == WHOLE
 
 
 async def test_a_product_that_is_one_file_comes_as_that_file(make_server, stored, pool, client) -> None:

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refsys.distribution.odata.conditions import Unsatisfiable, Validators, Verdict, asked_range, judge
-from refsys.distribution.odata.download import content_disposition
+from refsys.distribution.odata.offers import content_disposition
 
 OURS = Validators("abc", datetime(2024, 9, 1, 12, 0, 0, 250_000, tzinfo=UTC))
 DATE = "Sun, 01 Sep 2024 12:00:00 GMT"

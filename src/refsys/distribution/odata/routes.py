@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
-from uuid import UUID
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from refsys.catalogue import search
 from refsys.catalogue.compiler import Scope
-from refsys.catalogue.search import Search
-from refsys.core.filters import Comparison, Literal, Op, Property, all_of
-from refsys.distribution.odata import metadata, pages
+from refsys.distribution.odata import metadata, nodes
 from refsys.distribution.odata.download import Downloads
+from refsys.distribution.odata.entities import EntitySet
 from refsys.distribution.odata.errors import ODataError
-from refsys.distribution.odata.options import (
-    COUNT_OPTIONS,
-    ENTITY_OPTIONS,
-    MAX_SKIP,
-    SET_OPTIONS,
-    Options,
-    parse_options,
-)
+from refsys.distribution.odata.nodes import product_key
+from refsys.distribution.odata.options import DELETED_EXPANDABLE, EXPANDABLE
 from refsys.distribution.odata.vocabulary import (
     DELETED_PRODUCTS,
     DELETED_PRODUCTS_ORDER,
@@ -44,45 +35,61 @@ _JSON: Final = "application/json"
 
 def routes(served: Served) -> list[Route]:
     """What is mounted under ROOT."""
-    types = served.types
     root = _Root(served)
-    downloads = Downloads(served.storage, served.connection)
+    downloads = served.once(Downloads)
 
     async def value(request: Request) -> Response:
         return await downloads.value(request, product_key(request.path_params["key"]))
 
-    sets = (
-        _Set("Products", Scope.PUBLIC, Vocabulary(PRODUCTS, types.attributes), PRODUCTS_ORDER),
-        _Set("DeletedProducts", Scope.DELETED, Vocabulary(DELETED_PRODUCTS, types.attributes), DELETED_PRODUCTS_ORDER),
-    )
     found = [
         Route("/", root.service_document),
         Route("/$metadata", root.metadata),
         Route("/Attributes", root.attributes),
         Route("/Attributes({collection})", root.attributes),
         Route("/Products({key})/$value", value),
+        *nodes.routes(served, downloads, ROOT),
     ]
-    for entities in sets:
+    products, deleted = _sets(served)
+    for entities in (products, deleted):
         found += [
-            Route(f"/{entities.name}", root.on(entities, _Root.collection)),
-            Route(f"/{entities.name}/$count", root.on(entities, _Root.count)),
-            Route(f"/{entities.name}({{key}})", root.on(entities, _Root.entity)),
+            Route(f"/{entities.name}", entities.page),
+            Route(f"/{entities.name}/$count", entities.count),
+            Route(f"/{entities.name}({{key}})", _one(entities)),
         ]
+    found.append(Route("/Products/OData.CSC.FilterList", products.listed, methods=["POST"]))
     return found
 
 
-class _Set:
-    """A set of entities: its name, what it shows, what may be asked of it."""
+def _sets(served: Served) -> tuple[EntitySet, EntitySet]:
+    """Products and DeletedProducts."""
+    products = EntitySet(
+        name="Products",
+        scope=Scope.PUBLIC,
+        vocabulary=Vocabulary(PRODUCTS, served.types.attributes),
+        orderable=PRODUCTS_ORDER,
+        expandable=EXPANDABLE,
+        selectable=metadata.PRODUCT_NAMES,
+        served=served,
+        root=ROOT,
+    )
+    deleted = EntitySet(
+        name="DeletedProducts",
+        scope=Scope.DELETED,
+        vocabulary=Vocabulary(DELETED_PRODUCTS, served.types.attributes),
+        orderable=DELETED_PRODUCTS_ORDER,
+        expandable=DELETED_EXPANDABLE,
+        selectable=metadata.DELETED_PRODUCT_NAMES,
+        served=served,
+        root=ROOT,
+    )
+    return products, deleted
 
-    def __init__(self, name: str, scope: Scope, vocabulary: Vocabulary, orderable: tuple[str, ...]) -> None:
-        self.name = name
-        self.scope = scope
-        self.vocabulary = vocabulary
-        self.orderable = orderable
 
-    def options(self, request: Request, known: tuple[str, ...]) -> Options:
-        query: bytes = request.scope["query_string"]
-        return parse_options(query, self.vocabulary, known=known, orderable=self.orderable)
+def _one(entities: EntitySet) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await entities.entity(request, product_key(request.path_params["key"]))
+
+    return endpoint
 
 
 class _Root:
@@ -90,59 +97,8 @@ class _Root:
         self._served = served
         self._types = served.types
 
-    def on(self, entities: _Set, answer: Any) -> Any:
-        """An endpoint that answers for one set."""
-
-        async def endpoint(request: Request) -> Response:
-            response: Response = await answer(self, entities, request)
-            return response
-
-        return endpoint
-
-    async def collection(self, entities: _Set, request: Request) -> Response:
-        options = entities.options(request, SET_OPTIONS)
-        # one more than wanted tells whether there is another page
-        wanted = Search(
-            filter=options.filter,
-            order=options.order,
-            limit=options.top + 1 if options.top else 0,
-            offset=options.skip,
-            scope=entities.scope,
-        )
-        async with self._served.connection() as (connection, budget):
-            found = await pages.fetch_entities(connection, wanted, options.expand, self._types, budget=budget)
-            count = (await search.count(connection, wanted, budget=budget)).number if options.count else None
-        link = None
-        if len(found) > options.top and options.top and options.skip + options.top <= MAX_SKIP:
-            link = options.next_link(self._url(request, entities.name))
-        body = pages.collection(
-            found[: options.top], name=entities.name, expand=options.expand, count=count, next_link=link
-        )
-        return Response(body, media_type=_JSON)
-
-    async def entity(self, entities: _Set, request: Request) -> Response:
-        options = entities.options(request, ENTITY_OPTIONS)
-        key = product_key(request.path_params["key"])
-        wanted = Search(filter=Comparison(Property("id"), Op.EQ, Literal(key)), limit=1, scope=entities.scope)
-        async with self._served.connection() as (connection, budget):
-            found = await pages.fetch_entities(connection, wanted, options.expand, self._types, budget=budget)
-        if not found:
-            raise ODataError(f"{entities.name} has no {key}", status=404)
-        return Response(pages.single(found[0], name=entities.name, expand=options.expand), media_type=_JSON)
-
-    async def count(self, entities: _Set, request: Request) -> Response:
-        options = entities.options(request, COUNT_OPTIONS)
-        async with self._served.connection() as (connection, budget):
-            found = await search.count(
-                connection,
-                Search(filter=all_of(options.filter), scope=entities.scope),
-                budget=budget,
-            )
-        return Response(str(found.number), media_type="text/plain")
-
     async def service_document(self, request: Request) -> Response:
-        names = ("Products", "DeletedProducts")
-        value = [{"name": name, "kind": "EntitySet", "url": name} for name in names]
+        value = [{"name": name, "kind": "EntitySet", "url": name} for name in metadata.SETS]
         return _json({"@odata.context": f"{self._url(request, '')}$metadata", "value": value})
 
     async def metadata(self, request: Request) -> Response:
@@ -159,14 +115,6 @@ class _Root:
 
     def _url(self, request: Request, name: str) -> str:
         return f"{self._served.base_url(request)}{ROOT}/{name}"
-
-
-def product_key(text: str) -> UUID:
-    """The key of `Products(…)`, quoted or not. Raises ODataError (400) where it cannot be one."""
-    try:
-        return UUID(text.strip("'"))
-    except ValueError as error:
-        raise ODataError(f"{text[:60]!a} is not an id; for example 00000000-0000-4000-8000-000000000000") from error
 
 
 def attribute_names(types: TypeRegistry, collection: str = "") -> list[str]:

@@ -1,5 +1,7 @@
 """The bytes of a package on their way from storage to a client.
 
+A download begins when there is a slot for it (distribution/slots.py), which is free again when the client is gone.
+
 What the system has in memory is read between two sends, without leaving the event loop; all else in threads, the next
 piece while the last is being sent. A client's disconnection ends the reading. Bytes that are missing break the
 connection: the client must not take what it got for the whole.
@@ -12,7 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from starlette.responses import Response
@@ -45,6 +47,22 @@ class Portion:
     stop: int
 
 
+class Passage(Protocol):
+    """What a download needs to begin, and whom it is counted for."""
+
+    async def enter(self) -> None:
+        """Called before the first byte is read. Raises where this download may not begin now."""
+        ...
+
+    def count(self, sent_bytes: int) -> None:
+        """So many bytes more went to the client."""
+        ...
+
+    def leave(self) -> None:
+        """Called, perhaps several times, once the client gets no more."""
+        ...
+
+
 class StreamedPackage(Response):
     """A response that reads its body while it sends it."""
 
@@ -53,6 +71,7 @@ class StreamedPackage(Response):
         portion: Portion,
         storage: Storage,
         threads: ThreadPoolExecutor,
+        passage: Passage,
         *,
         status: int,
         headers: dict[str, str],
@@ -61,18 +80,30 @@ class StreamedPackage(Response):
         self._portion = portion
         self._storage = storage
         self._threads = threads
+        self._passage = passage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            await self._passage.enter()
+            # a piece may still be read for somebody who is gone: that must not hold the slot
+            gone.add_done_callback(lambda _: self._passage.leave())
+            await self._send(send, gone)
+        finally:
+            gone.cancel()
+            self._passage.leave()
+
+    async def _send(self, send: Send, gone: asyncio.Task[None]) -> None:
         name = self._portion.product_name
         started, sent = time.monotonic(), 0
         reading = _Reading(_Source(self._storage, self._portion), self._threads)
-        gone = asyncio.create_task(_disconnected(receive))
         try:
             data = await self._first(reading)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             while data and not gone.done():
                 await send({"type": "http.response.body", "body": data, "more_body": True})
                 sent += len(data)
+                self._passage.count(len(data))
                 # a client that is as fast as we are would otherwise never let anybody else have the loop
                 await asyncio.sleep(0)
                 data = await reading.next()
@@ -82,7 +113,6 @@ class StreamedPackage(Response):
             log.error("download.broken", product=name, sent_bytes=sent, error=str(error.__cause__ or error))
             raise
         finally:
-            gone.cancel()
             reading.close()
         event = "download.done" if not data else "download.left"
         log.info(event, product=name, sent_bytes=sent, seconds=round(time.monotonic() - started, 3))

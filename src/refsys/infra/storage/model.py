@@ -84,7 +84,13 @@ class Batch(Protocol):
 
 
 class Storage(ABC):
-    """Bytes under keys."""
+    """Bytes under keys.
+
+    `signs_links`: `link` gives links; `is_public`: users reach what these name, as far as anybody has said.
+    """
+
+    signs_links = False
+    is_public = False
 
     @abstractmethod
     def batch(self) -> AbstractContextManager[Batch]:
@@ -128,6 +134,10 @@ class Storage(ABC):
     @abstractmethod
     def stale(self, prefix: str, before: datetime) -> Sequence[str]:
         """The folders directly under `prefix` in which nothing was written since `before`, without final slash."""
+
+    def link(self, key: str, seconds: float) -> str:
+        """A URL under which anybody can read the object for so many seconds, whether it is there or not."""
+        raise NotImplementedError
 
     def read(self, key: str, most_bytes: int | None = None) -> bytes:
         """A whole object, or its first bytes. Raises MissingObject."""

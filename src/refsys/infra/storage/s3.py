@@ -58,30 +58,42 @@ _Result = TypeVar("_Result")
 
 
 class S3Storage(Storage):
-    """A bucket, or what lies under a prefix in it. `place` names it in errors."""
+    """A bucket, or what lies under a prefix in it. `place` names it in errors, `signer` is the bucket as users see it."""
 
-    def __init__(self, store: S3Store, place: str) -> None:
+    signs_links = True
+
+    def __init__(self, store: S3Store, place: str, signer: S3Store, *, is_public: bool) -> None:
         self._store = store
         self._place = place
+        self._signer = signer
+        self.is_public = is_public
 
     @classmethod
     def of(cls, url: str, settings: S3Settings) -> S3Storage:
         """`url` is s3://bucket[/prefix]."""
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        known: dict[str, Any] = {"region": settings.region}
-        if settings.endpoint:
-            known["endpoint"] = settings.endpoint
-        if settings.access_key_id:
-            known["access_key_id"] = settings.access_key_id
-            known["secret_access_key"] = settings.secret_access_key.get_secret_value()
-        store = S3Store(
-            bucket,
-            prefix=prefix.strip("/") or None,
-            client_options={"allow_http": settings.allow_http, "timeout": _TIMEOUT},
-            retry_config=_RETRY,
-            **known,
+
+        def store(endpoint: str) -> S3Store:
+            known: dict[str, Any] = {"region": settings.region}
+            if endpoint:
+                known["endpoint"] = endpoint
+            if settings.access_key_id:
+                known["access_key_id"] = settings.access_key_id
+                known["secret_access_key"] = settings.secret_access_key.get_secret_value()
+            return S3Store(
+                bucket,
+                prefix=prefix.strip("/") or None,
+                client_options={"allow_http": settings.allow_http, "timeout": _TIMEOUT},
+                retry_config=_RETRY,
+                **known,
+            )
+
+        return cls(
+            store(settings.endpoint),
+            f"{url} at {settings.endpoint or 'AWS'}",
+            store(settings.public_endpoint or settings.endpoint),
+            is_public=bool(settings.public_endpoint) or not settings.endpoint,
         )
-        return cls(store, f"{url} at {settings.endpoint or 'AWS'}")
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[Batch]:
@@ -142,6 +154,10 @@ class S3Storage(Storage):
             if slash:
                 latest[name] = max(latest.get(name, info.modified_at), info.modified_at)
         return [f"{start}{name}" for name, written in latest.items() if written < before]
+
+    def link(self, key: str, seconds: float) -> str:
+        check_key(key)
+        return self.ask(key, lambda: obstore.sign(self._signer, "GET", key, timedelta(seconds=seconds)))
 
     def ask(self, key: str, request: Callable[[], _Result]) -> _Result:
         """Make a request; its errors become ours. Raises MissingObject, or Transient that says what S3 said."""
