@@ -39,9 +39,9 @@ def is_loopback_address(text: str) -> bool:
 
 
 def is_public_address(text: str) -> bool:
-    """Whether it is an address of the public internet, unicast; where IPv4 is wrapped in IPv6, both have to be.
+    """Whether it is a unicast address of the public internet.
 
-    A text that is no address (a name, one with a zone) is none.
+    IPv6 that stands for IPv4 is none, but by NAT64 where the IPv4 address is one; neither is a name.
     """
     try:
         address = ipaddress.ip_address(text)

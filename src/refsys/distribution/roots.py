@@ -5,9 +5,11 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Mount
 
 from refsys.distribution.odata import routes as odata
+from refsys.distribution.prip import routes as prip
 from refsys.distribution.served import Served
+from refsys.distribution.subscriptions import routes as subscriptions
 
 
 def mounts(served: Served) -> list[BaseRoute]:
     """What the HTTP application mounts."""
-    return [Mount(odata.ROOT, routes=odata.routes(served))]
+    return [Mount(odata.ROOT, routes=[*odata.routes(served), *subscriptions.routes(served)])]

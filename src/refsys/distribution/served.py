@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
 from starlette.requests import HTTPConnection
@@ -18,6 +18,9 @@ from refsys.infra.postgres import DATABASE_ERRORS
 from refsys.infra.settings import Settings
 from refsys.infra.storage import Storage
 from refsys.missions import TypeRegistry
+
+#: Where the server leaves, in the scope of a request, an asyncio.Event that is set when the process shall end.
+STOP_KEY: Final = "refsys.stop"
 
 _Made = TypeVar("_Made")
 

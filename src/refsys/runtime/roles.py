@@ -2,7 +2,7 @@
 `python -m refsys.runtime.roles <role> …` with the settings on its standard input.
 
     api      the HTTP application
-    worker   runs steps
+    worker   runs steps, tells subscribers
     ingest   looks into the inboxes
 
 SIGTERM or SIGINT asks a role to finish: requests are answered, steps are ended or given back.
@@ -69,7 +69,7 @@ async def api(role: Role) -> None:
 
 
 async def worker(role: Role) -> None:
-    """Run steps until asked to stop."""
+    """Run steps, and tell subscribers, until asked to stop."""
     from refsys.infra.work import Runner
 
     dsn = services.connect(role.settings)
@@ -78,7 +78,8 @@ async def worker(role: Role) -> None:
         await wiring.plan_changes(pool, types)
         runner = Runner(pool, dsn, stages, role.settings.work, role.name)
         role.ready()
-        await runner.run(role.stop)
+        telling = wiring.run_subscriptions(role.settings, pool, types, role.stop)
+        await asyncio.gather(runner.run(role.stop), telling)
 
 
 async def ingest(role: Role) -> None:

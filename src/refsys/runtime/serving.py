@@ -13,8 +13,10 @@ from typing import Any, Final
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from refsys.distribution.served import STOP_KEY
 from refsys.web.errors import bare_answer
 
 log = structlog.get_logger(__name__)
@@ -31,7 +33,7 @@ async def serve(
 ) -> None:
     """Answer requests until `stop`; then no new ones, and `drain_s` for those that are being answered."""
     config = uvicorn.Config(
-        app,
+        _Ending(app, stop),
         loop="uvloop",
         http=_Protocol,
         log_config=None,
@@ -47,6 +49,17 @@ async def serve(
     stopping.cancel()
     server.should_exit = True
     await serving
+
+
+class _Ending:
+    """Lets answers that have no end of their own know that they have to end now."""
+
+    def __init__(self, app: ASGIApp, stop: asyncio.Event) -> None:
+        self._app = app
+        self._stop = stop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, STOP_KEY: self._stop}, receive, send)
 
 
 class _Protocol(HttpToolsProtocol):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from refsys.infra.work import Stage
     from refsys.missions import TypeRegistry
 
-__all__ = ["MIGRATED_PACKAGES", "build_stages", "plan_changes", "run_inboxes"]
+__all__ = ["MIGRATED_PACKAGES", "build_stages", "plan_changes", "run_inboxes", "run_subscriptions"]
 
 
 def build_stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
@@ -48,3 +48,17 @@ async def run_inboxes(
     from refsys.ingestion import inbox
 
     await inbox.run_inboxes(settings, pool, storage, types, stop)
+
+
+async def run_subscriptions(settings: Settings, pool: asyncpg.Pool, types: TypeRegistry, stop: asyncio.Event) -> None:
+    """Tell users what becomes of products, until `stop`."""
+    from refsys.core.hosts import host_in_url
+    from refsys.distribution.subscriptions import service
+    from refsys.infra.runfile import running
+
+    def base_url() -> str:
+        run = None if settings.http.public_url else running(settings.state_dir)
+        given = settings.http.public_url or (run.url if run is not None else "")
+        return given.rstrip("/") or f"http://{host_in_url(settings.http.host)}:{settings.http.port}"
+
+    await service.run_subscriptions(settings.subscriptions, pool, types, stop, base_url=base_url)

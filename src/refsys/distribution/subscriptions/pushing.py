@@ -78,11 +78,19 @@ class _Turn:
 class Pusher:
     """Sends for all subscriptions with endpoints that no other worker sends for."""
 
-    def __init__(self, pool: asyncpg.Pool, types: TypeRegistry, settings: SubscriptionSettings, sender: Sender) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        types: TypeRegistry,
+        settings: SubscriptionSettings,
+        sender: Sender,
+        base_url: Callable[[], str],
+    ) -> None:
         self._pool = pool
         self._types = types
         self._settings = settings
         self._sender = sender
+        self._base_url = base_url
         self._lease = timedelta(seconds=settings.push_timeout_s + _LEASE_MARGIN_S)
 
     async def lease(self, limit: int) -> list[tuple[UUID, UUID]]:
@@ -113,7 +121,7 @@ class Pusher:
                 return None, []
             access = await store.fetch_access(connection, key)
             waiting = await store.queue(connection, key, _RENDERED)
-            bodies = await render(connection, waiting, self._types, Budget())
+            bodies = await render(connection, waiting, self._types, base_url=self._base_url(), budget=Budget())
         positions = [told.position for told in waiting]
         return _Turn(token, subscription, access), list(zip(positions, bodies, strict=True))
 
@@ -153,7 +161,7 @@ class Pusher:
             gives_up = current.status == RUNNING and failing.total_seconds() >= self._settings.give_up_s
             if gives_up:
                 reason = (
-                    f"the endpoint has taken nothing for {failing.total_seconds() / 3600:.1f} h, last: {error.message}; "
+                    f"the endpoint has taken nothing for {failing.total_seconds() / 3600:.1f} h: {error.message}; "
                     "nothing is lost: set Status to running and it goes on where it stopped"
                 )
                 await store.pause(connection, subscription.id, SYSTEM, reason)

@@ -18,21 +18,28 @@ from refsys.catalogue.search import Budget, Search
 from refsys.core.filters import In, Literal, Property
 from refsys.core.times import format_instant
 from refsys.distribution.odata import pages
-from refsys.distribution.odata.options import EXPANDABLE
+from refsys.distribution.odata.options import DELETED_EXPANDABLE, EXPANDABLE
+from refsys.distribution.odata.routes import ROOT
 from refsys.distribution.subscriptions.model import NOTIFICATION_CONTEXT, Notification
 from refsys.missions import TypeRegistry
 
 _SETS: Final = (
     ("Products", Scope.PUBLIC, EXPANDABLE),
-    ("DeletedProducts", Scope.DELETED, ("Attributes",)),
+    ("DeletedProducts", Scope.DELETED, DELETED_EXPANDABLE),
 )
 
 
 async def render(
-    connection: asyncpg.Connection, notifications: Sequence[Notification], types: TypeRegistry, budget: Budget
+    connection: asyncpg.Connection,
+    notifications: Sequence[Notification],
+    types: TypeRegistry,
+    *,
+    base_url: str,
+    budget: Budget,
 ) -> list[bytes]:
-    """Each notification as a JSON object, in one line. Raises search.TooCostly."""
-    values = await _values(connection, {told.product_id for told in notifications}, types, budget)
+    """Each notification as a JSON object, in one line. Links begin with `base_url`. Raises search.TooCostly."""
+    ids = {told.product_id for told in notifications}
+    values = await _values(connection, ids, types, f"{base_url}{ROOT}", budget)
     return [_rendered(told, values.get(told.product_id)) for told in notifications]
 
 
@@ -55,7 +62,7 @@ def _rendered(told: Notification, value: tuple[str, bytes] | None) -> bytes:
 
 
 async def _values(
-    connection: asyncpg.Connection, ids: set[UUID], types: TypeRegistry, budget: Budget
+    connection: asyncpg.Connection, ids: set[UUID], types: TypeRegistry, root_url: str, budget: Budget
 ) -> dict[UUID, tuple[str, bytes]]:
     """Id → name and entity, of those that users may see."""
     found: dict[UUID, tuple[str, bytes]] = {}
@@ -63,7 +70,8 @@ async def _values(
         if missing := ids - found.keys():
             which = In(Property("id"), tuple(map(Literal, sorted(missing))))
             wanted = Search(filter=which, limit=len(missing), scope=scope)
-            for members in await pages.fetch_entities(connection, wanted, expand, types, budget=budget):
+            entities = await pages.fetch_entities(connection, wanted, expand, types, budget=budget, root_url=root_url)
+            for members in entities:
                 entity = pages.single(members, name=name, expand=expand)
                 told = orjson.loads(entity)
                 found[UUID(told["Id"])] = told["Name"], entity

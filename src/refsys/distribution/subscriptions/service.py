@@ -35,9 +35,13 @@ async def run_subscriptions(
     types: TypeRegistry,
     stop: asyncio.Event,
     *,
+    base_url: Callable[[], str],
     wait_s: float = WAIT_S,
 ) -> None:
-    """Look through the feed and send, until `stop`. Any number of processes may do so at the same time."""
+    """Look through the feed and send, until `stop`. Any number of processes may do so at the same time.
+
+    `base_url`: under which users reach the service, as far as that is known yet.
+    """
     matcher = Matcher(types, settings)
 
     async def match() -> int:
@@ -45,7 +49,8 @@ async def run_subscriptions(
             return await matcher.match(connection)
 
     async with Sender(settings) as sender:
-        dispatcher = _Dispatcher(Pusher(pool, types, settings, sender), settings.push_concurrency, stop, wait_s)
+        pusher = Pusher(pool, types, settings, sender, base_url)
+        dispatcher = _Dispatcher(pusher, settings.push_concurrency, stop, wait_s)
         await asyncio.gather(_repeat(match, stop, wait_s), _repeat(dispatcher.dispatch, stop, wait_s))
         await dispatcher.close()
 
