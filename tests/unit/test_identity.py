@@ -41,6 +41,8 @@ def claims(**other: object) -> Claims:
         ("/odata/v1/Products(1)/$value/", Right.DOWNLOAD),
         ("/odata/v1/Products(1)/%24value", Right.DOWNLOAD),
         ("/odata/v1/products(1)/$VALUE", Right.DOWNLOAD),
+        ("/odata/v1/Products(1)/$value\n", Right.DOWNLOAD),
+        ("/odata/v1/Products(\n1)/$value", Right.DOWNLOAD),
         ("/odata/v1/Products(1)/$zip", Right.DOWNLOAD),
         ("/odata/v1/Products(1)/Nodes(Assets(1))/$value", Right.DOWNLOAD),
         ("/odata/v1/Products(1)/Nodes(a)/Nodes(Quicklooks(1)/$value)/$value", Right.DOWNLOAD),

@@ -16,16 +16,18 @@ _BYTES: Final = re.compile(r".*/\$(value|zip)")
 #: Pictures of products belong to the search: clients show them in lists.
 _PICTURE: Final = re.compile(r".*/(assets|quicklooks)\([^/]*\)/\$value")
 _SUBSCRIPTIONS: Final = re.compile(r".*/subscriptions(\(.*|/.*)?")
+#: A route may find its pattern before a line feed at the end, and around one in the middle.
+_UNSEEN: Final = re.compile(r"[\x00-\x20\x7f]")
 _ANONYMOUS: Final = {"all": frozenset(Right), "search": frozenset({Right.SEARCH}), "none": frozenset[Right]()}
 
 
 def needed_right(path: str) -> Right | None:
     """What a request for a decoded path needs, whatever its method; None = nothing.
 
-    Upper and lower case, a final slash and a second encoding make no difference: what a route might understand as
-    bytes of a product counts as such.
+    Upper and lower case, control characters, a final slash and a second encoding make no difference: what a route
+    might understand as bytes of a product counts as such.
     """
-    plain = path.replace("%24", "$").rstrip("/").lower()
+    plain = _UNSEEN.sub("", path.replace("%24", "$")).rstrip("/").lower()
     if _OPEN.fullmatch(plain):
         return None
     if _SUBSCRIPTIONS.fullmatch(plain):
