@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
@@ -30,10 +30,31 @@ class Asset:
     made_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that is to become an asset: what is known of it before that; columns as in Asset."""
+
+    path: str
+    is_made: bool
+    media_type: str
+    size: int
+    md5: bytes
+    blake3: bytes
+
+
 _COLUMNS: Final = ", ".join(field.name for field in fields(Asset))
 _SELECT: Final = "SELECT {columns} FROM distribution.asset WHERE {where}"
 _OF_PRODUCTS: Final = _SELECT.format(columns=_COLUMNS, where="product_id = ANY($1::uuid[]) ORDER BY path")
+#: A column of a search in which `p` is the product: the ids and paths of its assets, by path; NULL where it has none.
+COLUMN: Final = """(
+    SELECT json_agg(json_build_array(a.id, a.path) ORDER BY a.path) FROM distribution.asset a WHERE a.product_id = p.id)"""
 _ONE: Final = _SELECT.format(columns=_COLUMNS, where="id = $1")
+
+_DELETE: Final = "DELETE FROM distribution.asset WHERE product_id = $1"
+_INSERT: Final = """
+INSERT INTO distribution.asset (id, product_id, kind, path, is_made, media_type, size, md5, blake3)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
 
 
 def asset_id(product_id: UUID, path: str) -> UUID:
@@ -53,3 +74,11 @@ async def of_products(connection: asyncpg.Connection, ids: Sequence[UUID]) -> di
     for row in await connection.fetch(_OF_PRODUCTS, ids):
         found[row["product_id"]].append(Asset(**row))
     return found
+
+
+async def set_picture(connection: asyncpg.Connection, product_id: UUID, picture: Picture | None) -> None:
+    """Make a picture the one of a product that is not published yet; None: it has none."""
+    await connection.execute(_DELETE, product_id)
+    if picture is not None:
+        key = asset_id(product_id, picture.path)
+        await connection.execute(_INSERT, key, product_id, QUICKLOOK, *astuple(picture))

@@ -8,6 +8,7 @@ import asyncpg
 
 from refsys.catalogue import store
 from refsys.catalogue.model import Product
+from refsys.distribution import assets
 from refsys.distribution.odata import documents as odata
 from refsys.distribution.stac import items as stac
 from refsys.distribution.stac.assets import MAIN_PATHS
@@ -25,13 +26,14 @@ ON CONFLICT (product_id, kind) DO UPDATE SET
 async def store_documents(connection: asyncpg.Connection, product: Product, types: TypeRegistry) -> None:
     """Render and keep a packaged product's bodies; inside the publishing transaction, before `commands.publish`."""
     files = await store.files_like(connection, [product.content_id], MAIN_PATHS)
+    pictures = await assets.of_products(connection, [product.id])
     rendered = (
         (odata.PRODUCT, odata.RENDER_VERSION, odata.render_product(product)),
         (odata.ATTRIBUTES, odata.RENDER_VERSION, odata.render_attributes(product.attributes, types.attributes)),
         (
             stac.ITEM,
             stac.version_of(product.type_id, types),
-            stac.render_item(product, files[product.content_id], types),
+            stac.render_item(product, files[product.content_id], types, pictures[product.id]),
         ),
     )
     kinds, versions, bodies = zip(*rendered, strict=True)

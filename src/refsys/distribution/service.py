@@ -17,6 +17,7 @@ from refsys.catalogue.rules import Kind
 from refsys.core import steps
 from refsys.core.errors import Permanent, RefsysError
 from refsys.core.products import FileEntry, made_beside
+from refsys.distribution import assets
 from refsys.distribution.packages import (
     Deflating,
     Seal,
@@ -27,6 +28,7 @@ from refsys.distribution.packages import (
     layout_for,
     written_path,
 )
+from refsys.distribution.quicklooks.providing import Quicklooks
 from refsys.distribution.rendering import store_documents
 from refsys.infra.storage import MissingObject, Storage
 from refsys.infra.work import Attempt, Stage, emit
@@ -37,16 +39,17 @@ log = structlog.get_logger(__name__)
 
 def stages(pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
     """The stages that distribution runs."""
+    package = partial(_package, pool=pool, storage=storage, quicklooks=Quicklooks(storage, types))
     return [
-        Stage(name="distribution.package", handle=partial(_package, pool=pool, storage=storage)),
+        Stage(name="distribution.package", handle=package),
         # publications wait for each other anyway (the feed's lock): more of them would only keep hands from other work
         Stage(name="distribution.publish", handle=partial(_publish, types=types), concurrency=2),
     ]
 
 
-async def _package(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) -> None:
+async def _package(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage, quicklooks: Quicklooks) -> None:
     """In: {product_id, content_id}. Effect: the files lie in their final place, verified; the package's layout, size
-    and checksums are final. Due next: `product.packaged`.
+    and checksums are final, and so is the picture. Due next: `product.packaged`.
     """
     product_id, content_id = _payload(attempt)
     started = time.monotonic()
@@ -67,6 +70,7 @@ async def _package(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) ->
         else:
             package = lay_out(layout, product.name, product.sensing_start, files)
             seal = await _driven(attempt, Sealing(storage, product.final_base, product.name, package, files))
+        picture = await quicklooks.picture_of(product, files, may_make=not content.in_place)
     except MissingObject:
         if await _given_up(pool, storage, product):
             return
@@ -84,6 +88,7 @@ async def _package(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage) ->
             blake3=seal.blake3,
         )
         if is_ours:
+            await assets.set_picture(connection, product_id, picture)
             await _announce_packaged(connection, attempt, product)
     if not is_ours:
         await _given_up(pool, storage, product)

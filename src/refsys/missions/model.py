@@ -105,14 +105,14 @@ class FootprintRule:
 @dataclass(frozen=True, slots=True)
 class QuicklookRule:
     """Which picture products have: the first file that matches one of `own`, in their order; where there is none, one
-    that is made by `rule` of the files that match `read`. Patterns are those of documents; without rule none is made.
+    that `rule` makes of the first file that matches one of `read`. Patterns are those of documents; without rule no
+    picture is made.
 
-    rule: `radar`, of Sentinel-1 measurements, the first file of each pattern a polarisation, two at most; `picture`, of
-    the first file that matches, a picture itself.
+    rule: `radar` draws the amplitude of a TIFF of Sentinel-1, `jpeg2000` a picture in that format.
     """
 
     own: tuple[str, ...]
-    rule: Literal["radar", "picture"] | None
+    rule: Literal["radar", "jpeg2000"] | None
     read: tuple[str, ...]
 
 

@@ -92,7 +92,7 @@ class RelativeOrbitRow(Row):
 
 class QuicklookRow(Row):
     own: Annotated[list[str], BeforeValidator(_as_list)] = Field(default_factory=list)
-    rule: Literal["radar", "picture"] | None = None
+    rule: Literal["radar", "jpeg2000"] | None = None
     read: Annotated[list[str], BeforeValidator(_as_list)] = Field(default_factory=list)
 
 

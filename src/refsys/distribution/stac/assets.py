@@ -15,6 +15,8 @@ import orjson
 
 from refsys.catalogue.model import Product
 from refsys.core.products import FileEntry
+from refsys.distribution.assets import Asset
+from refsys.distribution.packages import is_written, written_path
 
 #: Where the service's address goes, and that of the product's place in a bucket. JSON has no raw control characters.
 BASE: Final = "\x02"
@@ -60,14 +62,20 @@ PRODUCT: Final = "Product"
 KEYS: Final = (PRODUCT, *(main.key for main in MAIN_FILES))
 
 
-def render_assets(product: Product, files: Sequence[FileEntry]) -> str:
-    """The member `assets`; `files` are (at least) the product's main files. Of several for one key the first counts."""
+def render_assets(product: Product, files: Sequence[FileEntry], pictures: Sequence[Asset]) -> str:
+    """The member `assets`; `files` are (at least) the product's main files. Of several for one key the first counts.
+
+    Of its `pictures` one that was made is the thumbnail; the others are files.
+    """
     assets = {PRODUCT: _package(product)}
     for main in MAIN_FILES:
         pattern = re.compile(f"[^/]+/(?:{main.pattern})")
         entry = next((entry for entry in files if not entry.is_folder and pattern.fullmatch(entry.path)), None)
         if entry is not None:
             assets[main.key] = _file(product, main, entry)
+    made = next((picture for picture in pictures if picture.is_made), None)
+    if made is not None:
+        assets["thumbnail"] = _made(made)
     return f'"assets":{{{",".join(f"{_json(key)}:{asset}" for key, asset in assets.items())}}}'
 
 
@@ -88,7 +96,11 @@ def _package(product: Product) -> str:
         "file:checksum": checksum(product.package_md5, product.package_blake3),
         "file:local_path": _local_path(name),
     }
-    where = product.name if product.packaging == "bare" and not product.is_metadata_only else None
+    where = None
+    if product.packaging == "bare" and not product.is_metadata_only:
+        where = product.name
+    elif product.package_layout is not None and is_written(product.package_layout) and product.package_md5:
+        where = written_path(product.name, product.package_md5)
     return _asset(f"/odata/v1/Products({product.id})/$value", members, where)
 
 
@@ -103,6 +115,19 @@ def _file(product: Product, main: MainFile, entry: FileEntry) -> str:
     }
     nodes = "".join(f"/Nodes({quote(segment, safe='')})" for segment in entry.path.split("/"))
     return _asset(f"/odata/v1/Products({product.id}){nodes}/$value", members, entry.path)
+
+
+def _made(picture: Asset) -> str:
+    name = picture.path.rpartition("/")[2]
+    members = {
+        "title": name,
+        "type": picture.media_type,
+        "roles": ["thumbnail"],
+        "file:size": picture.size,
+        "file:checksum": checksum(picture.md5, picture.blake3),
+        "file:local_path": _local_path(name),
+    }
+    return _asset(f"/odata/v1/Assets({picture.id})/$value", members, picture.path)
 
 
 def _asset(href: str, members: dict[str, Any], path: str | None) -> str:

@@ -22,6 +22,7 @@ from refsys.catalogue.model import Product
 from refsys.core import footprints
 from refsys.core.products import FileEntry
 from refsys.core.times import FOREVER, format_instant
+from refsys.distribution.assets import Asset
 from refsys.distribution.stac.assets import ALTERNATE, BASE, STORE, render_assets
 from refsys.missions import TypeRegistry
 
@@ -76,7 +77,9 @@ class Volatile:
     store_url: str = ""
 
 
-def render_item(product: Product, files: Sequence[FileEntry], types: TypeRegistry) -> str:
+def render_item(
+    product: Product, files: Sequence[FileEntry], types: TypeRegistry, pictures: Sequence[Asset] = ()
+) -> str:
     """A product's item. It is packaged, so that its size and checksums are final; `files` are its main files."""
     collection = collection_of(product, types)
     properties = _properties(product, types)
@@ -94,7 +97,7 @@ def render_item(product: Product, files: Sequence[FileEntry], types: TypeRegistr
     links = _links(f"/stac/collections/{collection}", item_id(product.name))
     return (
         f'{_json(before)[:-1]},"properties":{_json(properties)[:-1]},{VOLATILE}}},'
-        f'"links":[{",".join(links)}],{render_assets(product, files)}}}'
+        f'"links":[{",".join(links)}],{render_assets(product, files, pictures)}}}'
     )
 
 

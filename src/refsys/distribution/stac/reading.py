@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from refsys.catalogue import store
+from refsys.distribution import assets
 from refsys.distribution.stac.assets import MAIN_PATHS
 from refsys.distribution.stac.items import ITEM, Volatile, fill, render_item, version_of
 from refsys.infra.storage import object_key
@@ -68,4 +69,7 @@ async def _render(connection: asyncpg.Connection, ids: Sequence[UUID], types: Ty
         return {}
     products = await store.fetch_products(connection, ids)
     files = await store.files_like(connection, [product.content_id for product in products], MAIN_PATHS)
-    return {product.id: render_item(product, files[product.content_id], types) for product in products}
+    pictures = await assets.of_products(connection, ids)
+    return {
+        product.id: render_item(product, files[product.content_id], types, pictures[product.id]) for product in products
+    }
