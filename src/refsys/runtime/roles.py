@@ -65,7 +65,15 @@ async def api(role: Role) -> None:
     async with _resources(role) as (pool, storage, types):
         app = create_app(pool=pool, storage=storage, types=types, settings=settings)
         listening = role.listening or listen(settings.http.host, settings.http.port, settings.state_dir)
-        await serve(app, listening, ready=role.ready, stop=role.stop, drain_s=settings.work.stop_s)
+        await serve(
+            app,
+            listening,
+            ready=role.ready,
+            stop=role.stop,
+            drain_s=settings.work.stop_s,
+            stall_s=settings.download.stall_s,
+            proxies=settings.http.proxies,
+        )
 
 
 async def worker(role: Role) -> None:
