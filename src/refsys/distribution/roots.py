@@ -12,4 +12,7 @@ from refsys.distribution.subscriptions import routes as subscriptions
 
 def mounts(served: Served) -> list[BaseRoute]:
     """What the HTTP application mounts."""
-    return [Mount(odata.ROOT, routes=[*odata.routes(served), *subscriptions.routes(served)])]
+    return [
+        Mount(odata.ROOT, routes=[*odata.routes(served), *subscriptions.routes(served)]),
+        Mount(prip.ROOT, routes=prip.routes(served)),
+    ]
