@@ -51,6 +51,11 @@ def collection(name: str, of: str) -> str:
     return f'<NavigationProperty Name="{name}" Type="Collection({NAMESPACE}.{of})"/>'
 
 
+def contained(name: str, kind: str) -> str:
+    """A navigation property to what belongs to the entity alone."""
+    return f'<NavigationProperty Name="{name}" Type="{kind}" ContainsTarget="true"/>'
+
+
 def properties(members: Members, more: str = "") -> str:
     return "".join(f"<Property Name={quoteattr(name)} Type={quoteattr(kind)}{more}/>" for name, kind in members)
 

@@ -19,13 +19,17 @@ from refsys.distribution.odata.vocabulary import Vocabulary
 DEFAULT_TOP: Final = 20
 MAX_TOP: Final = 1000
 MAX_SKIP: Final = 10_000
-#: What `$expand` may name, in the order of the output.
-EXPANDABLE: Final = ("Attributes", "Assets")
+#: What `$expand` may name, in the order of the output: of Products, and of DeletedProducts.
+EXPANDABLE: Final = ("Attributes", "Assets", "Locations")
+DELETED_EXPANDABLE: Final = ("Attributes",)
 
-#: Options of a set of entities, and of one.
-SET_OPTIONS: Final = ("$filter", "$orderby", "$top", "$skip", "$count", "$expand", "$format")
-ENTITY_OPTIONS: Final = ("$expand", "$format")
+#: Options of a set of entities, of one, of a count, and of a list of names.
+SET_OPTIONS: Final = (
+    "$filter", "$orderby", "$top", "$skip", "$skiptoken", "$count", "$expand", "$select", "$format",
+)  # fmt: skip
+ENTITY_OPTIONS: Final = ("$expand", "$select", "$format")
 COUNT_OPTIONS: Final = ("$filter",)
+LIST_OPTIONS: Final = ("$orderby", "$expand", "$select", "$format")
 
 _COUNTS = {"true": True, "1": True, "false": False, "0": False}
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -33,7 +37,11 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`given` are the options as they came (decoded), for the link to the next page."""
+    """`given` are the options as they came (decoded), for the link to the next page.
+
+    `select` is empty where everything is wanted. `skip_token` says where the page begins; `skip` then only tells how
+    many products have gone before.
+    """
 
     given: tuple[tuple[str, str], ...]
     filter: Expression
@@ -42,16 +50,36 @@ class Options:
     skip: int
     count: bool
     expand: tuple[str, ...]
+    select: tuple[str, ...]
+    skip_token: str
 
-    def next_link(self, url: str) -> str:
-        """The same request for the page behind this one; option names are percent-encoded, as the hub's are."""
-        pairs = [(name, text) for name, text in self.given if name != "$skip"]
-        pairs.append(("$skip", str(self.skip + self.top)))
+    def next_link(self, url: str, skip_token: str) -> str:
+        """The same request for the page behind this one; option names are percent-encoded, as the hub's are.
+
+        As far as `$skip` goes it is named too: some clients read it out of the link and make their own request of it.
+        """
+        pairs = [(name, text) for name, text in self.given if name not in ("$skip", "$skiptoken")]
+        is_told = not self.skip_token or any(name == "$skip" for name, _ in self.given)
+        if is_told and self.skip + self.top <= MAX_SKIP:
+            pairs.append(("$skip", str(self.skip + self.top)))
+        pairs.append(("$skiptoken", skip_token))
         return f"{url}?{urlencode(pairs, quote_via=quote, safe='')}"
+
+    @property
+    def query(self) -> str:
+        """What a token of these options is for: another filter or order makes it void."""
+        texts = dict(self.given)
+        return f"{texts.get('$filter', '')}\n{texts.get('$orderby', '')}"
 
 
 def parse_options(
-    query: bytes, vocabulary: Vocabulary, *, known: Sequence[str] = SET_OPTIONS, orderable: Sequence[str] = ()
+    query: bytes,
+    vocabulary: Vocabulary,
+    *,
+    known: Sequence[str] = SET_OPTIONS,
+    orderable: Sequence[str] = (),
+    expandable: Sequence[str] = EXPANDABLE,
+    selectable: Sequence[str] = (),
 ) -> Options:
     """Read a query string (raw, as it came). Raises ODataError (400) or OutOfLimits (422)."""
     pairs, given = read_options(query, known)
@@ -63,7 +91,9 @@ def parse_options(
         top=_number("$top", given, DEFAULT_TOP, MAX_TOP),
         skip=_number("$skip", given, 0, MAX_SKIP),
         count=_count(given.get("$count", "false")),
-        expand=_expand(given.get("$expand", "")),
+        expand=_names("$expand", given, expandable),
+        select=_select(given, selectable),
+        skip_token=given.get("$skiptoken", ""),
     )
 
 
@@ -92,10 +122,19 @@ def _count(text: str) -> bool:
     return wanted
 
 
-def _expand(text: str) -> tuple[str, ...]:
-    names = {name.strip() for name in text.split(",") if name.strip()}
+def _select(given: Mapping[str, str], selectable: Sequence[str]) -> tuple[str, ...]:
+    """The Id always, and what is named, in the order of the output; nothing where all is wanted."""
+    named = _names("$select", given, ("*", *selectable))
+    if not named or "*" in named:
+        return ()
+    return tuple(name for name in selectable if name in (*named, "Id"))
+
+
+def _names(option: str, given: Mapping[str, str], offered: Sequence[str]) -> tuple[str, ...]:
+    """The names in a list, in the order of what is offered."""
+    names = {name.strip() for name in given.get(option, "").split(",") if name.strip()}
     for name in names:
-        if name not in EXPANDABLE:
-            hint = nearest(name, EXPANDABLE)
-            raise ODataError(f"$expand: {name!a} is not offered{hint}; there are {', '.join(EXPANDABLE)}")
-    return tuple(name for name in EXPANDABLE if name in names)
+        if name not in offered:
+            hint = nearest(name, offered)
+            raise ODataError(f"{option}: {name[:60]!a} is not offered{hint}; there are {', '.join(offered)}")
+    return tuple(name for name in offered if name in names)

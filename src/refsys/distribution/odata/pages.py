@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import orjson
 
 from refsys.catalogue import search, store
 from refsys.catalogue.compiler import Scope
-from refsys.catalogue.search import Budget, Search
-from refsys.distribution.odata import documents
+from refsys.catalogue.search import Budget, Count, Search
+from refsys.distribution import assets
+from refsys.distribution.odata import documents, forms
 from refsys.distribution.odata.documents import Volatile
 from refsys.infra.storage import object_key
 from refsys.missions import TypeRegistry
+
+#: Says that `@odata.count` is no count; and the header that says it of every count.
+ESTIMATE: Final = "@refsys.countIsEstimate"
+COUNT_HEADER: Final = "Refsys-Count"
 
 _COLUMNS: Final = (
     "p.id",
@@ -34,47 +41,85 @@ LEFT JOIN distribution.document {alias}
       AND {alias}.render_version = {version} AND {alias}.edition = p.edition"""
 
 
-async def fetch_entities(
-    connection: asyncpg.Connection, wanted: Search, expand: Sequence[str], types: TypeRegistry, *, budget: Budget
-) -> list[str]:
-    """The members of each product's object, without its braces. Raises search.TooCostly."""
+@dataclass(frozen=True, slots=True)
+class Entities:
+    """The members of each product's object, without its braces, and the keys behind which the next page begins."""
+
+    members: list[str]
+    after: tuple[Any, ...] | None
+
+
+async def fetch_page(
+    connection: asyncpg.Connection,
+    wanted: Search,
+    expand: Sequence[str],
+    types: TypeRegistry,
+    *,
+    budget: Budget,
+    select: Sequence[str] = (),
+    root_url: str = "",
+) -> Entities:
+    """A page of products. Links in it begin with `root_url`, the address of the OData root. Raises search.TooCostly."""
     columns, joins = [*_COLUMNS], _join("core", documents.PRODUCT)
     if "Attributes" in expand:
         columns.append("attributes.body AS attributes")
         joins += _join("attributes", documents.ATTRIBUTES)
-    rows = await search.find(connection, wanted, columns=columns, joins=joins, budget=budget)
-    return [await _entity(connection, row, expand, types, wanted.scope) for row in rows]
+    if "Assets" in expand:
+        columns.append(f"{assets.COLUMN} AS assets")
+    if "Locations" in expand:
+        columns += forms.COLUMNS
+        joins += forms.JOIN
+    page = await search.find_page(connection, wanted, columns=columns, joins=joins, budget=budget)
+    rendered = await _rendered(connection, page.rows, expand, types)
+    return Entities(
+        [_entity(row, rendered.get(row["id"]), expand, select, wanted.scope, root_url) for row in page.rows], page.after
+    )
+
+
+async def fetch_entities(
+    connection: asyncpg.Connection,
+    wanted: Search,
+    expand: Sequence[str],
+    types: TypeRegistry,
+    *,
+    budget: Budget,
+    root_url: str = "",
+) -> list[str]:
+    """`fetch_page`, where nothing comes next."""
+    return (await fetch_page(connection, wanted, expand, types, budget=budget, root_url=root_url)).members
 
 
 def collection(
-    entities: Sequence[str], *, name: str, expand: Sequence[str], count: int | None, next_link: str | None
+    entities: Sequence[str], *, context: str, count: Count | None = None, next_link: str | None = None
 ) -> bytes:
     """A set of entities as OData JSON."""
-    context = orjson.dumps(f"$metadata#{name}{expanded(expand)}").decode()
-    counted = "" if count is None else f'"@odata.count":{count},'
+    counted = "" if count is None else f'"@odata.count":{count.number},'
+    if count is not None and not count.is_exact:
+        counted += f'"{ESTIMATE}":true,'
     link = "" if next_link is None else f',"@odata.nextLink":{orjson.dumps(next_link).decode()}'
-    value = ",".join([f"{{{entity}}}" for entity in entities])
-    return f'{{"@odata.context":{context},{counted}"value":[{value}]{link}}}'.encode()
+    value = "},{".join(entities)
+    return f'{{"@odata.context":"{context}",{counted}"value":[{f"{{{value}}}" if entities else ""}]{link}}}'.encode()
 
 
-def single(entity: str, *, name: str, expand: Sequence[str]) -> bytes:
+def single(entity: str, *, name: str, expand: Sequence[str], select: Sequence[str] = ()) -> bytes:
     """One entity as OData JSON, not wrapped."""
-    context = orjson.dumps(f"$metadata#{name}{expanded(expand)}/$entity").decode()
-    return f'{{"@odata.context":{context},{entity}}}'.encode()
+    return f'{{"@odata.context":"{context_of(name, expand, select)}/$entity",{entity}}}'.encode()
 
 
-def expanded(expand: Sequence[str]) -> str:
-    """What the context says of `$expand`."""
-    return f"({','.join(f'{name}()' for name in expand)})" if expand else ""
+def context_of(name: str, expand: Sequence[str], select: Sequence[str] = ()) -> str:
+    """The context of a set: what was selected, what was expanded."""
+    told = [*select, *(f"{member}()" for member in expand)]
+    return f"$metadata#{name}({','.join(told)})" if told else f"$metadata#{name}"
 
 
-async def _entity(
-    connection: asyncpg.Connection, row: asyncpg.Record, expand: Sequence[str], types: TypeRegistry, scope: Scope
+def _entity(
+    row: asyncpg.Record,
+    rendered: tuple[str, str] | None,
+    expand: Sequence[str],
+    select: Sequence[str],
+    scope: Scope,
+    root_url: str,
 ) -> str:
-    core: str | None = row["core"]
-    attributes: str | None = row["attributes"] if "Attributes" in expand else ""
-    if core is None or attributes is None:
-        core, attributes = await _render(connection, row["id"], types)
     is_deleted = scope is Scope.DELETED
     volatile = Volatile(
         published_at=row["published_at"],
@@ -85,20 +130,40 @@ async def _entity(
         deleted_at=row["deleted_at"] if is_deleted else None,
         deletion_cause=row["deletion_cause"],
     )
-    members = [documents.fill(core, volatile)]
+    members = [documents.fill(rendered[0] if rendered else row["core"], volatile)]
+    if select:
+        members = [_selected(members[0], select)]
     if "Attributes" in expand:
-        members.append(attributes)
+        members.append(rendered[1] if rendered else row["attributes"])
     if "Assets" in expand:
-        # quick-looks and other assets of their own do not exist yet
-        members.append('"Assets":[]')
+        members.append(forms.assets_member(row, root_url))
+    if "Locations" in expand:
+        members.append(forms.locations_member(row, root_url))
     return ",".join(members)
 
 
-async def _render(connection: asyncpg.Connection, product_id: Any, types: TypeRegistry) -> tuple[str, str]:
-    """Documents of a product that has none of this version and edition."""
-    product = await store.fetch_product(connection, product_id)
-    assert product is not None  # nothing deletes rows of products
-    return documents.render_product(product), documents.render_attributes(product.attributes, types.attributes)
+def _selected(members: str, select: Sequence[str]) -> str:
+    whole = orjson.loads(f"{{{members}}}")
+    return orjson.dumps({name: value for name, value in whole.items() if name in select or name[0] == "@"})[
+        1:-1
+    ].decode()
+
+
+async def _rendered(
+    connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], expand: Sequence[str], types: TypeRegistry
+) -> Mapping[UUID, tuple[str, str]]:
+    """Documents of those products that have none of this version and edition."""
+    needs_attributes = "Attributes" in expand
+    missing = [row["id"] for row in rows if row["core"] is None or (needs_attributes and row["attributes"] is None)]
+    if not missing:
+        return {}
+    return {
+        product.id: (
+            documents.render_product(product),
+            documents.render_attributes(product.attributes, types.attributes) if needs_attributes else "",
+        )
+        for product in await store.fetch_products(connection, missing)
+    }
 
 
 def _join(alias: str, kind: str) -> str:
