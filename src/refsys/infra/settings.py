@@ -141,6 +141,14 @@ class DownloadSettings(Section):
     link_s: float = Field(600.0, ge=1, le=604_800, description="seconds for which a signed link is good")
 
 
+class StacSettings(Section):
+    """The STAC API."""
+
+    needs_zone: bool = Field(
+        True, description="refuse instants without time zone in the parameter datetime, as RFC 3339; else they are UTC"
+    )
+
+
 class LogSettings(Section):
     """Structured logs; `refsys up` keeps one file per process in the state folder."""
 
@@ -358,6 +366,7 @@ class Settings(Section):
     auth: AccessSettings = Field(default_factory=AccessSettings)
     download: DownloadSettings = Field(default_factory=DownloadSettings)
     prip: PripSettings = Field(default_factory=PripSettings)
+    stac: StacSettings = Field(default_factory=StacSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     subscriptions: SubscriptionSettings = Field(default_factory=SubscriptionSettings)
     work: WorkSettings = Field(default_factory=WorkSettings)
