@@ -7,8 +7,10 @@ API process answers, the answer is the same, and no numbers are shared between p
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -43,6 +45,8 @@ QUEUES_SQL: Final = """
 """
 #: Those that have nothing to do are told too: a series that vanishes cannot be told from one that is not scraped.
 _SUBSCRIBED_SQL = "SELECT DISTINCT stage FROM work.subscription ORDER BY stage"
+#: How long a process may go on adding to a day that is over.
+_OPEN: Final = timedelta(days=2)
 STATES: Final = ("due", "running", "parked")
 #: Rules of operators in force, and the products that a hold keeps from being published.
 RULES_SQL: Final = """
@@ -54,6 +58,13 @@ RULES_SQL: Final = """
            ELSE 0 END AS products
       FROM unnest(ARRAY['hold', 'visibility', 'ban', 'pin', 'activate']) AS kinds(kind)
 """
+#: What users downloaded, by day, from a day on; and how many downloads go on now.
+_VOLUMES_SQL = """
+    SELECT day, sum(downloads)::bigint AS downloads, sum(bytes)::bigint AS bytes, sum(links)::bigint AS links,
+           sum(linked_bytes)::bigint AS linked_bytes, sum(refused)::bigint AS refused
+      FROM distribution.volume WHERE day >= $1 GROUP BY day
+"""
+_TAKEN_SQL = "SELECT distribution.slots_taken()"
 _PUBLISHED_SQL = """
     SELECT count(*) FILTER (WHERE kind = 'created') AS published, max(position) AS position,
            extract(epoch FROM max(at))::float8 AS latest
@@ -83,6 +94,7 @@ class Metrics:
         self._free = Look(lambda: asyncio.to_thread(storage.free_bytes)) if storage is not None else None
         self._position = self._published = 0
         self._latest = 0.0
+        self._volumes = _Volumes()
         self._lock = asyncio.Lock()
 
     async def render(self) -> bytes:
@@ -102,7 +114,7 @@ class Metrics:
     async def _of_database(self) -> list[Metric]:
         up = GaugeMetricFamily("refsys_database_up", "1 where PostgreSQL answers")
         try:
-            subscribed, queues, published, ruling = await self._counts(CHECK_TIMEOUT_S)
+            subscribed, queues, published, ruling, volumes, taken = await self._counts(CHECK_TIMEOUT_S)
         except DATABASE_ERRORS:
             up.add_metric([], 0)
             return [up]
@@ -135,17 +147,18 @@ class Metrics:
         held = GaugeMetricFamily(
             "refsys_products_held", "products that a hold keeps from being published", value=ruling[0]["products"]
         )
-        return [up, steps, waiting, counted, feed, latest, rules, held]
+        going_on = GaugeMetricFamily("refsys_downloads_active", "downloads that go on now", value=taken)
+        return [up, steps, waiting, counted, feed, latest, rules, held, going_on, *self._volumes.add(volumes)]
 
-    async def _count(
-        self,
-    ) -> tuple[list[asyncpg.Record], list[asyncpg.Record], asyncpg.Record, list[asyncpg.Record]]:
+    async def _count(self) -> tuple[Any, ...]:
         async with self._pool.acquire() as connection:
             return (
                 await connection.fetch(_SUBSCRIBED_SQL),
                 await connection.fetch(QUEUES_SQL),
                 await connection.fetchrow(_PUBLISHED_SQL, self._position),
                 await connection.fetch(RULES_SQL),
+                await connection.fetch(_VOLUMES_SQL, self._volumes.since),
+                await connection.fetchval(_TAKEN_SQL),
             )
 
     async def _of_storage(self) -> list[Metric]:
@@ -161,6 +174,34 @@ class Metrics:
             GaugeMetricFamily("refsys_storage_free_bytes", "free bytes of the storage", value=found[0]),
             GaugeMetricFamily("refsys_storage_total_bytes", "size of the storage in bytes", value=found[1]),
         ]
+
+
+class _Volumes:
+    """Sums over all days; those that nobody adds to any more are not asked for again."""
+
+    def __init__(self) -> None:
+        self.since = date.min
+        self._closed: Counter[str] = Counter()
+
+    def add(self, days: Sequence[asyncpg.Record]) -> list[Metric]:
+        """`days`: the sums of each day from `since` on."""
+        closed = max((row["day"] for row in days), default=date.min + _OPEN) - _OPEN
+        sums = self._closed.copy()
+        for row in days:
+            found = {name: row[name] for name in ("downloads", "bytes", "links", "linked_bytes", "refused")}
+            sums.update(found)
+            if row["day"] < closed:
+                self._closed.update(found)
+        self.since = max(self.since, closed)
+        downloads = CounterMetricFamily("refsys_downloads", "downloads, by how they went", labels=["how"])
+        sizes = CounterMetricFamily("refsys_download_bytes", "bytes of downloads, by how they went", labels=["how"])
+        for how, count, size in (("sent", "downloads", "bytes"), ("linked", "links", "linked_bytes")):
+            downloads.add_metric([how], sums[count])
+            sizes.add_metric([how], sums[size])
+        refused = CounterMetricFamily(
+            "refsys_downloads_refused", "downloads refused as the user has enough", value=sums["refused"]
+        )
+        return [downloads, sizes, refused]
 
 
 class Health:
