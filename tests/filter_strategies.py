@@ -1,4 +1,4 @@
-"""Random filter expressions in the form that the OData parser gives them."""
+"""Random filter expressions: `odata` in the form that the OData parser gives them, `expressions` of all nodes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from hypothesis import strategies as st
 
 from refsys.core.areas import Area
 from refsys.core.filters import (
+    Arithmetic,
     Attribute,
     Comparison,
     Expression,
+    Folded,
+    Holds,
     How,
     In,
     Intersects,
     IsNull,
     Kind,
+    ListMatch,
     Literal,
     Not,
     Op,
     Property,
+    Sign,
     TextMatch,
+    Within,
     all_of,
     any_of,
     negate,
@@ -39,6 +45,8 @@ LISTS = {"polarisationChannels": "&", "swathIdentifier": " "}
 ordered = st.sampled_from(list(Op))
 equality = st.sampled_from([Op.EQ, Op.NE])
 
+#: What OData has a function for.
+PLACES = (How.CONTAINS, How.STARTSWITH, How.ENDSWITH)
 TEXT_PROPERTIES = ("name", "collection")
 INSTANT_PROPERTIES = ("sensing_start", "sensing_stop", "published_at", "modified_at", "t0_raw")
 
@@ -97,7 +105,7 @@ def _property_tests() -> st.SearchStrategy[Expression]:
     return st.one_of(
         # the dialect's `ne` of a property
         compared.map(lambda test: Not(Comparison(test.left, Op.EQ, test.right)) if test.op is Op.NE else test),
-        st.builds(TextMatch, st.sampled_from(list(How)), texts_of, st.one_of(names, texts)),
+        st.builds(TextMatch, st.sampled_from(PLACES), texts_of, st.one_of(names, texts)),
         st.builds(In, texts_of, st.lists(text_values, min_size=1, max_size=4).map(tuple)),
         st.builds(In, dates_of, st.lists(instant_values, min_size=1, max_size=3).map(tuple)),
         st.builds(In, st.just(Property("id")), st.lists(ids.map(Literal), min_size=1, max_size=3).map(tuple)),
@@ -122,22 +130,77 @@ def _attribute_tests() -> st.SearchStrategy[Expression]:
 
     return st.one_of(
         st.builds(Comparison, any_attribute, ordered, values).filter(read_as_text),
-        st.builds(TextMatch, st.sampled_from(list(How)), any_attribute, texts),
+        st.builds(TextMatch, st.sampled_from(PLACES), any_attribute, texts),
         st.builds(In, any_attribute, st.lists(values, min_size=1, max_size=4).map(tuple)).filter(read_as_text),
         st.builds(IsNull, any_attribute),
         st.builds(IsNull, any_attribute).map(negate),
     )
 
 
-tests = st.one_of(_property_tests(), _attribute_tests())
+odata_tests = st.one_of(_property_tests(), _attribute_tests())
 
-#: Whole expressions.
-expressions = st.recursive(
-    tests,
-    lambda inner: st.one_of(
-        st.lists(inner, min_size=2, max_size=3).map(lambda terms: all_of(*terms)),
-        st.lists(inner, min_size=2, max_size=3).map(lambda terms: any_of(*terms)),
-        inner.map(negate),
-    ),
-    max_leaves=8,
+patterns = st.lists(
+    st.sampled_from(["%", "_", "S1A", "s1", "IW", "a", "\\%", "\\_", "\\\\", "VV", "é"]), max_size=5
+).map("".join)
+_numeric = st.one_of(
+    st.sampled_from(["orbitNumber", "cloudCover", "nothing"]).map(Attribute),
+    st.just(Property("package_size")),
+    st.one_of(numbers, st.sampled_from([3, 7, -2, 1e300])).map(Literal),
 )
+arithmetic = st.recursive(
+    st.builds(Arithmetic, _numeric, st.sampled_from([sign for sign in Sign if sign is not Sign.POWER]), _numeric)
+    | st.builds(Arithmetic, _numeric, st.just(Sign.POWER), st.integers(0, 6).map(Literal)),
+    lambda inner: st.builds(Arithmetic, inner, st.sampled_from([Sign.ADD, Sign.SUBTRACT, Sign.MULTIPLY]), _numeric),
+    max_leaves=3,
+)
+_plain = st.sampled_from(PLAIN).map(Attribute)
+_of_text = st.one_of(_plain, st.sampled_from(TEXT_PROPERTIES).map(Property))
+folded = st.builds(Folded, _of_text, st.booleans(), st.booleans())
+_accented = st.one_of(texts, names, st.sampled_from(["É", "e", "ΟΔΟΣ", "straße", "s1a_iw_grdh"]))
+
+
+def _frame(west: float, south: float, size: float) -> Area:
+    (w, s), (e, n) = (west + 0.1, south + 0.1), (west + 0.1 + size, min(89.9, south + 0.1 + size))
+    return Area("Polygon", (((w, s), (e, s), (e, n), (w, n), (w, s)),))
+
+
+def _more_tests() -> st.SearchStrategy[Expression]:
+    """What OData has no words for."""
+    # off the grid of footprints: what lies exactly on an edge is in or out by a hair
+    within = st.builds(_frame, _grid(170), _grid(80), st.sampled_from([0.7, 15.7, 100.7]))
+    items = st.lists(st.sampled_from(["VV", "VH", "IW1", "HH", ""]), max_size=3).map(tuple)
+    return st.one_of(
+        st.builds(TextMatch, st.just(How.LIKE), st.one_of(_of_text, folded), patterns),
+        st.builds(TextMatch, st.sampled_from(PLACES), folded, _accented),
+        st.builds(Comparison, folded, ordered, st.one_of(_accented.map(Literal), _of_text, folded)),
+        st.builds(In, folded, st.lists(_accented.map(Literal), min_size=1, max_size=3).map(tuple)),
+        st.builds(Comparison, arithmetic, ordered, st.one_of(_numeric, arithmetic)),
+        st.builds(Comparison, st.just(Property("package_size")), ordered, st.one_of(_plain, arithmetic)),
+        st.builds(IsNull, arithmetic),
+        st.builds(Comparison, _plain, ordered, _plain),
+        st.builds(Comparison, _plain, ordered, st.sampled_from([*TEXT_PROPERTIES, *INSTANT_PROPERTIES]).map(Property)),
+        st.builds(Comparison, st.sampled_from([*TEXT_PROPERTIES, *INSTANT_PROPERTIES]).map(Property), ordered, _plain),
+        st.builds(Comparison, st.just(Property("online")), equality, _plain),
+        st.builds(ListMatch, st.sampled_from(list(Holds)), st.sampled_from([*PLAIN, *LISTS]).map(Attribute), items),
+        st.builds(IsNull, st.just(Property("footprint"))),
+        st.builds(Within, within),
+    )
+
+
+tests = st.one_of(odata_tests, _more_tests())
+
+
+def _whole(tests: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
+    return st.recursive(
+        tests,
+        lambda inner: st.one_of(
+            st.lists(inner, min_size=2, max_size=3).map(lambda terms: all_of(*terms)),
+            st.lists(inner, min_size=2, max_size=3).map(lambda terms: any_of(*terms)),
+            inner.map(negate),
+        ),
+        max_leaves=8,
+    )
+
+
+odata = _whole(odata_tests)
+expressions = _whole(tests)

@@ -1,5 +1,6 @@
 """The SQL that filters become selects what the filters say, whatever is in the rows."""
 
+import math
 import random
 import uuid
 from datetime import timedelta
@@ -23,6 +24,7 @@ from refsys.core.filters import (
     Op,
     Property,
     TextMatch,
+    Within,
 )
 from tests import filter_strategies as strategies
 from tests.catalogue_rows import Row, insert_rows, plausible_rows
@@ -149,7 +151,7 @@ async def test_no_text_leaves_its_parameter(pool, text):
     assert len(found) == 1
     assert await selected(pool, TextMatch(How.CONTAINS, Attribute(text), text)) == found
     assert await selected(pool, TextMatch(How.CONTAINS, Attribute("list", "&"), text)) == found
-    for how in How:
+    for how in (How.CONTAINS, How.STARTSWITH, How.ENDSWITH):
         assert await selected(pool, TextMatch(how, Property("name"), text)) == set()
 
 
@@ -188,6 +190,54 @@ async def test_overlaps_in_the_database_agree_with_shapely(pool):
             for identity, shape in shapes.items():
                 if shape.intersects(area.shape()) is not (identity in found):
                     assert shape.distance(area.shape()) < 2e-6
+
+
+def star(rng, *, width):
+    """A polygon with bays, round a random place; longitudes may lie beyond 180."""
+    lon, lat = rng.uniform(-180, 180), rng.uniform(-60, 60)
+    ring = []
+    for step in range(count := rng.choice([5, 8, 12])):
+        angle, far = 2 * math.pi * step / count, width * rng.uniform(0.4, 1)
+        ring.append((lon + far * math.cos(angle), lat + min(25, far) * math.sin(angle)))
+    return Area("Polygon", ((*ring, ring[0]),))
+
+
+async def test_what_lies_within_an_area_agrees_with_shapely(pool):
+    """12 000 random pairs of shapes with bays; positions nearer than 0.2 m to the edge may be seen as inside."""
+    rng = random.Random(5)
+    rows, shapes = [], {}
+    for number in range(150):
+        ring = star(rng, width=rng.choice([1, 3, 25])).coordinates[0]
+        rows.append(Row(f"ROW{number}", footprint=footprints.polygon(ring[:-1]).geometry))
+        shapes[rows[-1].id] = shapely.geometry.shape(rows[-1].footprint)
+    async with pool.acquire() as connection:
+        await insert_rows(connection, rows)
+    inside = 0
+    for number in range(80):
+        area = star(rng, width=rng.choice([20, 60, 120]))
+        if number % 4 == 0:
+            other = star(rng, width=20)
+            both = Area("MultiPolygon", (area.coordinates, other.coordinates))
+            area = area if both.problem() else both
+        found = await selected(pool, Within(area))
+        inside += len(found)
+        for identity, shape in shapes.items():
+            if area.shape().covers(shape) is not (identity in found):
+                outside = shape.difference(area.shape())
+                assert outside.is_empty or outside.hausdorff_distance(area.shape().intersection(outside)) < 2e-6
+    assert inside > 100
+
+
+async def test_an_area_has_within_itself_what_was_cut_out_of_it(pool):
+    wide = [(-30, -20), (25, -20), (25, 20), (0, 5), (-30, 20)]
+    rows = [Row("SAME", footprint=footprints.polygon(wide).geometry),
+            Row("IN", footprint=footprints.polygon([(-30, -20), (-30, -10), (-20, -10), (-20, -20)]).geometry),
+            Row("BAY", footprint=footprints.polygon([(-10, 5), (10, 5), (0, 15)]).geometry),
+            Row("LINE", footprint=footprints.line([(-29, -19), (24, -19)]).geometry), Row("NONE")]  # fmt: skip
+    async with pool.acquire() as connection:
+        await insert_rows(connection, rows)
+    area = Area("Polygon", (tuple((float(x), float(y)) for x, y in [*wide, wide[0]]),))
+    assert await selected(pool, Within(area)) == {rows[0].id, rows[1].id, rows[3].id}
 
 
 async def test_holes_of_an_area_are_not_the_area(pool):

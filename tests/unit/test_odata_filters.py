@@ -348,7 +348,7 @@ def test_many_tests_in_a_row_are_not_deep():
 
 
 @settings(max_examples=300, deadline=None)
-@given(filter_strategies.expressions)
+@given(filter_strategies.odata)
 def test_what_is_printed_is_read_back_the_same(expression):
     definitions = {
         **{name: AttributeDefinition(name, "String", "", True, sep) for name, sep in filter_strategies.LISTS.items()},
@@ -376,7 +376,7 @@ def test_whatever_is_given_is_understood_or_refused(text):
 
 
 @settings(max_examples=200, deadline=None)
-@given(filter_strategies.expressions, st.data())
+@given(filter_strategies.odata, st.data())
 def test_a_filter_with_a_piece_changed_is_understood_or_refused(expression, data):
     definitions = {n: AttributeDefinition(n, "String", "", True, s) for n, s in filter_strategies.LISTS.items()}
     text = print_filter(expression, Vocabulary(PRODUCTS, definitions))

@@ -2,7 +2,7 @@
 
 SQL's three values and the expressions' two agree: each test is TRUE where it holds and FALSE or NULL where it does not,
 AND and OR keep that, and Not is IS NOT TRUE. No row can make a query fail: what a test reads out of `attributes` is
-looked at as a text or compared as jsonb, never cast.
+looked at as a text or compared as jsonb; what is counted with becomes a number only where it is one.
 """
 
 from __future__ import annotations
@@ -16,22 +16,31 @@ from typing import Any, Final, assert_never
 from refsys.core.areas import Area
 from refsys.core.filters import (
     And,
+    Arithmetic,
     Attribute,
     Comparison,
     Expression,
+    Folded,
+    Holds,
     How,
     In,
     Intersects,
     IsNull,
     Kind,
+    ListMatch,
     Literal,
     Not,
     Op,
+    Operand,
     Or,
     Property,
     TextMatch,
+    Within,
+    kind_of,
 )
+from refsys.core.folding import table
 from refsys.core.grams import name_grams
+from refsys.core.patterns import Wildcard, fixed_texts, pieces_of
 from refsys.core.times import format_instant
 
 #: More values than this in a list of an attribute are looked up without the index.
@@ -46,9 +55,9 @@ _JSON_TYPES: Final = {Kind.TEXT: "string", Kind.NUMBER: "number", Kind.BOOLEAN: 
 
 # the text of a list
 _JOINED: Final = """(
-    CASE jsonb_typeof(p.attributes -> {name}::text) WHEN 'array' THEN coalesce((
+    CASE jsonb_typeof(p.attributes -> {name}) WHEN 'array' THEN coalesce((
         SELECT string_agg(item, {separator}::text ORDER BY place)
-          FROM jsonb_array_elements_text(p.attributes -> {name}::text) WITH ORDINALITY AS items(item, place)), '')
+          FROM jsonb_array_elements_text(p.attributes -> {name}) WITH ORDINALITY AS items(item, place)), '')
     END)"""
 
 # a scalar subquery on purpose: the planner, which guesses `&&` badly, cannot turn it into a join
@@ -59,7 +68,14 @@ _OVERLAPS: Final = """(
 _AMONG_OVERLAPPING: Final = """p.id IN (
     SELECT f.product_id FROM unnest({areas}::text[]::polygon[]) AS area
       JOIN catalogue.footprint_part f ON f.part && area)"""
-
+# nothing of the footprint is outside; parts are covered one by one: the area's polygons do not touch along an edge
+_WITHIN: Final = """(p.footprint IS NOT NULL AND NOT EXISTS (
+    SELECT FROM catalogue.footprint_part f
+     WHERE f.product_id = p.id AND NOT f.part <@ ANY({areas}::text[]::polygon[])))"""
+_ASCII_ONLY: Final = "octet_length({text}) = char_length({text})"
+#: What kinds an attribute may be of, where nothing says which. Instants are texts.
+_ANY_KIND: Final = (Kind.TEXT, Kind.NUMBER, Kind.BOOLEAN)
+_AS_WRITTEN: Final = """to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 # The newest visibility rule in force that applies, else what its type says. Whether there is any rule is asked once.
 # A condition of its own in each branch: the planner takes a CASE that is compared with a text for a rare one.
@@ -96,6 +112,7 @@ class Compiler:
     def __init__(self, *, joins: bool = False) -> None:
         self.args: list[Any] = []
         self._joins = joins
+        self._names: dict[str, str] = {}
 
     def where(self, expression: Expression, scope: Scope) -> str:
         """What users ask for, within what they may see."""
@@ -114,24 +131,107 @@ class Compiler:
                 return f"({' OR '.join(map(self.condition, terms))})" if terms else "FALSE"
             case Not(term):
                 return f"({self.condition(term)}) IS NOT TRUE"
-            case Comparison(Property() as left, op, right):
+            case Comparison(Property() as left, op, (Property() | Literal()) as right):
                 return self._property(left, op, right)
             case Comparison(Attribute() as left, op, Literal() as right):
                 return self._list(left, op, right) if left.separator else self._attribute(left, op, right)
+            case Comparison(left, op, right):
+                return self._comparison(left, op, right)
             case TextMatch(how, operand, text):
                 return self._text_match(how, operand, text)
             case In(operand, values):
                 return self._in(operand, values)
             case IsNull(operand):
-                if isinstance(operand, Property):
-                    return f"p.{operand.name} IS NULL"
-                return f"(p.attributes ->> {self.bind(operand.name)}::text) IS NULL"
+                return f"{self._known(operand)} IS NULL"
+            case ListMatch(how, operand, items):
+                return self._list_match(how, operand, items)
             case Intersects(area):
                 return self._intersects(area)
-            case Comparison():
-                raise AssertionError("an attribute is compared with a value")  # Comparison saw to that
+            case Within(area):
+                return _WITHIN.format(areas=self.bind(polygons(area)))
             case _:
                 assert_never(expression)
+
+    def _name(self, attribute: Attribute) -> str:
+        """The placeholder of an attribute's name."""
+        if attribute.name not in self._names:
+            self._names[attribute.name] = f"{self.bind(attribute.name)}::text"
+        return self._names[attribute.name]
+
+    def _known(self, operand: Property | Attribute | Arithmetic) -> str:
+        """What is NULL where the product does not have it."""
+        match operand:
+            case Property(name):
+                return f"p.{name}"
+            case Attribute():
+                return f"(p.attributes ->> {self._name(operand)})"
+            case Arithmetic():
+                return self._of_kind(operand, Kind.NUMBER)
+
+    def _comparison(self, left: Operand, op: Op, right: Operand) -> str:
+        """Any two operands, as a kind that both may be of."""
+        known = kind_of(left) or kind_of(right)
+        tests = []
+        for kind in (known,) if known else _ANY_KIND:
+            collation = _collation(Kind.TEXT if kind is Kind.INSTANT else kind, op)
+            tests.append(f"{self._of_kind(left, kind)} {_OPS[op]} {self._of_kind(right, kind)}{collation}")
+        return f"({' OR '.join(tests)})"
+
+    def _of_kind(self, operand: Operand, kind: Kind) -> str:
+        """The value of an operand; NULL where it is of another kind. Instants as texts, true and false as jsonb."""
+        match operand:
+            case Property(name):
+                match kind:
+                    case Kind.INSTANT:
+                        return _AS_WRITTEN.format(column=f"p.{name}")
+                    case Kind.BOOLEAN:
+                        return f"to_jsonb(p.{name})"
+                    case _:
+                        return f"p.{name}"
+            case Attribute():
+                return self._attribute_of_kind(operand, kind)
+            case Literal(value):
+                match kind:
+                    case Kind.INSTANT:
+                        return f"{self.bind(_json(operand))}::text"
+                    case Kind.BOOLEAN:
+                        return f"{self.bind(value)}::jsonb"
+                    case _:
+                        return self._bound(operand)
+            case Arithmetic(one, sign, other):
+                a, b = self._of_kind(one, Kind.NUMBER), self._of_kind(other, Kind.NUMBER)
+                return f"catalogue.calculate('{sign.value}', {a}, {b})"
+            case Folded():
+                return self._text(operand)
+
+    def _attribute_of_kind(self, attribute: Attribute, kind: Kind) -> str:
+        value = f"p.attributes -> {self._name(attribute)}"
+        text = f"p.attributes ->> {self._name(attribute)}"
+        is_of_kind = f"jsonb_typeof({value}) = '{_JSON_TYPES[kind]}'"
+        match kind:
+            case Kind.NUMBER:
+                # CASE is what keeps the cast from anything else
+                return f"(CASE WHEN {is_of_kind} THEN ({value})::numeric END)"
+            case Kind.BOOLEAN:
+                return f"(CASE WHEN {is_of_kind} THEN {value} END)"
+            case Kind.INSTANT:
+                return f"(CASE WHEN {is_of_kind} AND ({text}) ~ '{_INSTANT}' THEN {text} END)"
+            case _:
+                return f"(CASE WHEN {is_of_kind} THEN {text} END)"
+
+    def _text(self, operand: Property | Attribute | Folded) -> str:
+        """The text that an operand is; NULL where it is none."""
+        match operand:
+            case Property(name):
+                return f"p.{name}"
+            case Attribute(_, separator):
+                return self._joined(operand) if separator else self._attribute_of_kind(operand, Kind.TEXT)
+            case Folded(inner, case, accents):
+                text = self._text(inner)
+                changed, into = (f"{self.bind(characters)}::text" for characters in table(case, accents))
+                plain = f'lower({text} COLLATE "C")' if case else text
+                is_plain = _ASCII_ONLY.format(text=text)
+                return f"(CASE WHEN {is_plain} THEN {plain} ELSE translate({text}, {changed}, {into}) END)"
 
     def _property(self, left: Property, op: Op, right: Property | Literal) -> str:
         column, collation = f"p.{left.name}", _collation(left.kind, op)
@@ -147,7 +247,7 @@ class Compiler:
     def _attribute(self, left: Attribute, op: Op, right: Literal) -> str:
         if op is Op.EQ:
             return f"p.attributes @> {self.bind({left.name: _json(right)})}::jsonb"
-        name = f"{self.bind(left.name)}::text"
+        name = self._name(left)
         is_of_kind = f"jsonb_typeof(p.attributes -> {name}) = '{_JSON_TYPES[right.kind]}'"
         if right.kind in (Kind.NUMBER, Kind.BOOLEAN):
             return f"({is_of_kind} AND (p.attributes -> {name}) {_OPS[op]} {self.bind(right.value)}::jsonb)"
@@ -163,7 +263,7 @@ class Compiler:
         if op not in (Op.EQ, Op.NE):
             return f'({self._joined(left)} {_OPS[op]} {self.bind(right.value)}::text COLLATE "C")'
         items = str(right.value).split(left.separator)
-        name = f"{self.bind(left.name)}::text"
+        name = self._name(left)
         same = f"(p.attributes -> {name}) {_OPS[op]} {self.bind(items)}::jsonb"
         if op is Op.NE:
             return f"(jsonb_typeof(p.attributes -> {name}) = 'array' AND {same})"
@@ -171,18 +271,12 @@ class Compiler:
 
     def _joined(self, attribute: Attribute) -> str:
         """The text of a list; NULL where the attribute is none."""
-        return _JOINED.format(name=self.bind(attribute.name), separator=self.bind(attribute.separator))
+        return _JOINED.format(name=self._name(attribute), separator=self.bind(attribute.separator))
 
-    def _text_match(self, how: How, operand: Property | Attribute, text: str) -> str:
+    def _text_match(self, how: How, operand: Property | Attribute | Folded, text: str) -> str:
         if operand == Property("name"):
             return self._name_match(how, text)
-        if isinstance(operand, Property):
-            return _matches(how, f"p.{operand.name}", f"{self.bind(text)}::text")
-        if operand.separator:
-            return _matches(how, self._joined(operand), f"{self.bind(text)}::text")
-        name = f"{self.bind(operand.name)}::text"
-        matches = _matches(how, f"(p.attributes ->> {name})", f"{self.bind(text)}::text")
-        return f"(jsonb_typeof(p.attributes -> {name}) = 'string' AND {matches})"
+        return _matches(how, self._text(operand), f"{self.bind(text)}::text")
 
     def _name_match(self, how: How, text: str) -> str:
         """Names have indexes: their order for beginnings, their grams for any piece."""
@@ -190,20 +284,34 @@ class Compiler:
             least, behind = self.bind(text), self.bind(text + _BEHIND_ALL)
             return f'(p.name COLLATE "C" >= {least} AND p.name COLLATE "C" < {behind})'
         matches = _matches(how, "p.name", f"{self.bind(text)}::text")
-        grams = name_grams(text)
+        if how is How.LIKE:
+            fixed = fixed_texts(text)
+            grams = sorted({gram for piece in fixed for gram in name_grams(piece)})
+            if fixed[0] and not isinstance(pieces_of(text)[0], Wildcard):
+                matches = f"({self._name_match(How.STARTSWITH, fixed[0])} AND {matches})"
+        else:
+            grams = name_grams(text)
         return f"(p.name_grams @> {self.bind(grams)}::text[] AND {matches})" if grams else matches
 
-    def _in(self, operand: Property | Attribute, values: Sequence[Literal]) -> str:
+    def _in(self, operand: Property | Attribute | Folded, values: Sequence[Literal]) -> str:
         if not values:
             return "FALSE"
         if isinstance(operand, Property):
             if operand.kind is Kind.NUMBER:
                 return f"p.{operand.name} = ANY({self.bind([Decimal(repr(v.value)) for v in values])}::numeric[])"
             return f"p.{operand.name} = ANY({self.bind([literal.value for literal in values])})"
+        if isinstance(operand, Folded):
+            return f"{self._text(operand)} = ANY({self.bind([literal.value for literal in values])}::text[])"
         if operand.separator or len(values) <= _INDEXED_VALUES:
             return f"({' OR '.join(self.condition(Comparison(operand, Op.EQ, value)) for value in values)})"
-        name, wanted = self.bind(operand.name), self.bind([_json(value) for value in values])
-        return f"(p.attributes -> {name}::text) = ANY(ARRAY(SELECT jsonb_array_elements({wanted}::jsonb)))"
+        name, wanted = self._name(operand), self.bind([_json(value) for value in values])
+        return f"(p.attributes -> {name}) = ANY(ARRAY(SELECT jsonb_array_elements({wanted}::jsonb)))"
+
+    def _list_match(self, how: Holds, operand: Attribute, items: Sequence[str]) -> str:
+        if how is Holds.ALL:
+            return f"p.attributes @> {self.bind({operand.name: list(items)})}::jsonb"
+        value = f"(p.attributes -> {self._name(operand)})"
+        return f"(jsonb_typeof({value}) = 'array' AND {value} <@ {self.bind(list(items))}::jsonb)"
 
     def _intersects(self, area: Area) -> str:
         return (_AMONG_OVERLAPPING if self._joins else _OVERLAPS).format(areas=self.bind(polygons(area)))
@@ -231,6 +339,8 @@ def _matches(how: How, text: str, wanted: str) -> str:
             return f"starts_with({text}, {wanted})"
         case How.ENDSWITH:
             return f"right({text}, char_length({wanted})) = {wanted}"
+        case How.LIKE:
+            return f'{text} LIKE {wanted} COLLATE "C"'
 
 
 def _json(literal: Literal) -> Any:

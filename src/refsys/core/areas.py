@@ -31,6 +31,17 @@ class Area:
     kind: Kind
     coordinates: tuple[Any, ...]
 
+    @property
+    def is_simple(self) -> bool:
+        """Whether it is made of polygons without holes."""
+        match self.kind:
+            case "Polygon":
+                return len(self.coordinates) == 1
+            case "MultiPolygon":
+                return all(len(rings) == 1 for rings in self.coordinates)
+            case _:
+                return False
+
     def shape(self) -> BaseGeometry:
         """As Shapely's geometry, brought into [-180, 180]."""
         return _wrap(self._drawn())

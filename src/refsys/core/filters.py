@@ -2,8 +2,8 @@
 
     Expression   And(terms) | Or(terms) | Not(term)
                  Comparison(left, op, right) | TextMatch(how, operand, text) | In(operand, values) | IsNull(operand)
-                 Intersects(area)
-    Operand      Property(name) | Attribute(name) | Literal(value)
+                 ListMatch(how, operand, items) | Intersects(area) | Within(area)
+    Operand      Property(name) | Attribute(name) | Literal(value) | Arithmetic(left, op, right) | Folded(operand)
 
 Every expression is true or false of a product. What compares with something that the product lacks, or that is of
 another kind (a text with a number), is false; `Not` of it is true. A dialect that means something else says so with
@@ -23,6 +23,7 @@ from uuid import UUID
 
 from refsys.core.areas import Area
 from refsys.core.errors import RefsysError
+from refsys.core.patterns import pieces_of
 
 
 class InvalidFilter(RefsysError):
@@ -89,12 +90,35 @@ class Op(StrEnum):
 _FLIPPED = {Op.LT: Op.GT, Op.LE: Op.GE, Op.GT: Op.LT, Op.GE: Op.LE}
 
 
+class Sign(StrEnum):
+    """What is done with two numbers. `div` gives the whole part of the quotient, `%` the rest with the sign of left."""
+
+    ADD = "+"
+    SUBTRACT = "-"
+    MULTIPLY = "*"
+    DIVIDE = "/"
+    POWER = "^"
+    REST = "%"
+    WHOLE = "div"
+
+
 class How(StrEnum):
-    """Where a text is looked for; upper and lower case differ."""
+    """Where a text is looked for; upper and lower case differ.
+
+    LIKE: all of it is as a pattern (core.patterns) says.
+    """
 
     CONTAINS = "contains"
     STARTSWITH = "startswith"
     ENDSWITH = "endswith"
+    LIKE = "like"
+
+
+class Holds(StrEnum):
+    """How a list is compared with items: whatever their order, and however often one stands there."""
+
+    ALL = "all"
+    ONLY = "only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +167,52 @@ class Literal:
         object.__setattr__(self, "kind", _kind_of(self.value))
 
 
-Operand = Property | Attribute | Literal
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """A number made of two, with 20 decimals, within 1e100 on both sides of zero.
+
+    It is not there where one of the two is not, or there is no result (division by zero).
+    """
+
+    left: Operand
+    sign: Sign
+    right: Operand
+
+    def __post_init__(self) -> None:
+        for side in (self.left, self.right):
+            if (isinstance(side, Attribute) and side.separator) or kind_of(side) not in (None, Kind.NUMBER):
+                raise InvalidFilter(f"{_told(side)}, not a number")
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A text without the difference of upper and lower case (`case`), or without accents (`accents`), or both."""
+
+    operand: Property | Attribute
+    case: bool = True
+    accents: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.operand, Attribute) and self.operand.separator:
+            raise InvalidFilter(f"{_told(self.operand)}, not a text")
+        if kind_of(self.operand) not in (None, Kind.TEXT):
+            raise InvalidFilter(f"{_told(self.operand)}, not a text")
+
+
+Operand = Property | Attribute | Literal | Arithmetic | Folded
+
+
+def kind_of(operand: Operand) -> Kind | None:
+    """What an operand is; None of an attribute, which is what the product's value is."""
+    match operand:
+        case Property() | Literal():
+            return operand.kind
+        case Attribute(_, separator):
+            return Kind.TEXT if separator else None
+        case Arithmetic():
+            return Kind.NUMBER
+        case Folded():
+            return Kind.TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,41 +238,52 @@ class Not:
 class Comparison:
     """Both sides are known, of one kind, and compare so. `ne` too is false of what is not known."""
 
-    left: Property | Attribute
+    left: Property | Attribute | Arithmetic | Folded
     op: Op
-    right: Property | Literal
+    right: Operand
 
     def __post_init__(self) -> None:
-        if isinstance(self.right, Property) and isinstance(self.left, Attribute):
-            raise InvalidFilter(f"the attribute {self.left.name} is compared with a property, not with a value")
-        if isinstance(self.left, Attribute):
-            if self.right.kind is Kind.ID:
-                raise InvalidFilter(f"the attribute {self.left.name} is compared with an id")
-            return
-        _check_kinds(self.left, self.right)
-        if self.op not in (Op.EQ, Op.NE) and self.left.kind in (Kind.ID, Kind.BOOLEAN):
+        left, right = kind_of(self.left), kind_of(self.right)
+        if isinstance(self.left, Attribute) and isinstance(self.right, Literal):
+            # what it has may be of any kind
+            left = right
+        elif any(isinstance(side, Attribute) and side.separator for side in (self.left, self.right)):
+            raise InvalidFilter("a list is compared with values and with nothing else")
+        for side, kind in ((self.left, left), (self.right, right)):
+            if kind in (Kind.LIST, Kind.AREA):
+                raise InvalidFilter(f"{_told(side)} and does not compare")
+        if Kind.ID in (left, right) and (isinstance(self.left, Attribute) or isinstance(self.right, Attribute)):
+            raise InvalidFilter("an attribute is compared with an id")
+        if left is not right and None not in (left, right):
+            raise InvalidFilter(f"{_told(self.left)}, {_told(self.right)}")
+        if isinstance(self.left, Property) and left in (Kind.ID, Kind.BOOLEAN) and self.op not in (Op.EQ, Op.NE):
             raise InvalidFilter(f"{self.left.name} has no order; eq and ne are possible")
 
 
 @dataclass(frozen=True, slots=True)
 class TextMatch:
-    """The operand is a text that contains, starts with or ends with another."""
+    """The operand is a text that contains, starts with or ends with another, or is like a pattern."""
 
     how: How
-    operand: Property | Attribute
+    operand: Property | Attribute | Folded
     text: str
 
     def __post_init__(self) -> None:
         check_text(self.text)
-        if isinstance(self.operand, Property) and self.operand.kind is not Kind.TEXT:
-            raise InvalidFilter(f"{self.operand.name} is {self.operand.kind.value}, not a text")
+        if kind_of(self.operand) not in (None, Kind.TEXT):
+            raise InvalidFilter(f"{_told(self.operand)}, not a text")
+        if self.how is How.LIKE:
+            try:
+                pieces_of(self.text)
+            except ValueError as error:
+                raise InvalidFilter(f"the pattern {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class In:
     """The operand equals one of the values."""
 
-    operand: Property | Attribute
+    operand: Property | Attribute | Folded
     values: tuple[Literal, ...]
 
     def __post_init__(self) -> None:
@@ -215,7 +295,20 @@ class In:
 class IsNull:
     """The product does not have it."""
 
-    operand: Property | Attribute
+    operand: Property | Attribute | Arithmetic
+
+
+@dataclass(frozen=True, slots=True)
+class ListMatch:
+    """The attribute is a list that has all of the items, or only such."""
+
+    how: Holds
+    operand: Attribute
+    items: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for item in self.items:
+            check_text(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +318,19 @@ class Intersects:
     area: Area
 
 
-Expression = And | Or | Not | Comparison | TextMatch | In | IsNull | Intersects
-Atom = Comparison | TextMatch | In | IsNull | Intersects
+@dataclass(frozen=True, slots=True)
+class Within:
+    """No position of the footprint is outside the area, which has no holes; it may touch the edge."""
+
+    area: Area
+
+    def __post_init__(self) -> None:
+        if not self.area.is_simple:
+            raise InvalidFilter("what lies within an area can be told only of polygons without holes")
+
+
+Expression = And | Or | Not | Comparison | TextMatch | In | IsNull | ListMatch | Intersects | Within
+Atom = Comparison | TextMatch | In | IsNull | ListMatch | Intersects | Within
 
 
 #: What is true of every product.
@@ -276,7 +380,7 @@ def rewrite(expression: Expression, change: Callable[[Atom], Expression]) -> Exp
             return any_of(*(rewrite(term, change) for term in terms))
         case Not(term):
             return Not(rewrite(term, change))
-        case Comparison() | TextMatch() | In() | IsNull() | Intersects():
+        case Comparison() | TextMatch() | In() | IsNull() | ListMatch() | Intersects() | Within():
             return change(expression)
         case _:
             assert_never(expression)
@@ -320,7 +424,15 @@ def _kind_of(value: object) -> Kind:
             raise InvalidFilter(f"{value!r} is no value of a filter")
 
 
-def _check_kinds(left: Property, right: Property | Literal) -> None:
-    if left.kind is not right.kind:
-        told = right.name if isinstance(right, Property) else repr(str(right.value))
-        raise InvalidFilter(f"{left.name} is {left.kind.value}, {told} is {right.kind.value}")
+def _told(operand: Operand) -> str:
+    match operand:
+        case Property(name):
+            return f"{name} is {operand.kind.value}"
+        case Literal(value):
+            return f"{str(value)[:100]!r} is {operand.kind.value}"
+        case Attribute(name):
+            return f"the attribute {name[:100]} is a list"
+        case Arithmetic():
+            return "the result is a number"
+        case Folded():
+            return f"{operand.operand.name} is a text"

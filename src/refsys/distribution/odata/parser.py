@@ -49,7 +49,7 @@ from refsys.distribution.odata.wkt import area_from
 TESTS_LIMIT: Final = 500
 VALUES_LIMIT: Final = 1000
 
-_TEXT_FUNCTIONS: Final = {how.value: how for how in How}
+_TEXT_FUNCTIONS: Final = {how.value: how for how in (How.CONTAINS, How.STARTSWITH, How.ENDSWITH)}
 _INTERSECTS: Final = "OData.CSC.Intersects"
 _FUNCTIONS: Final = (*_TEXT_FUNCTIONS, _INTERSECTS)
 _OPERATORS: Final = {op.value: op for op in Op}

@@ -9,15 +9,20 @@ from typing import Any
 from refsys.core.areas import Area
 from refsys.core.filters import (
     And,
+    Atom,
     Attribute,
     Comparison,
     Expression,
+    Folded,
+    How,
     In,
     Intersects,
+    InvalidFilter,
     IsNull,
     Literal,
     Not,
     Op,
+    Operand,
     Or,
     Property,
     TextMatch,
@@ -28,7 +33,8 @@ from refsys.distribution.odata.vocabulary import Vocabulary
 
 
 def print_filter(expression: Expression, vocabulary: Vocabulary) -> str:
-    """The expression in the dialect. Raises KeyError where it speaks of a property that the dialect does not have."""
+    """The expression in the dialect. Raises KeyError where it speaks of a property that the dialect does not have,
+    InvalidFilter where the dialect has no words for it."""
     return _Printer(vocabulary).text(expression)
 
 
@@ -66,21 +72,27 @@ class _Printer:
             case _:
                 return self._test(expression)
 
-    def _test(self, test: Comparison | TextMatch | In | IsNull) -> str:
+    def _test(self, test: Atom) -> str:
         """A test of a property, or of an attribute inside `any`."""
         match test:
-            case Comparison(operand, op, right):
+            case Comparison((Property() | Attribute() | Folded()) as operand, op, right):
                 values: Iterable[Literal] = (right,) if isinstance(right, Literal) else ()
                 form, told = "{} " + f"{op.value} ", self._side(right)
                 return self._of(operand, values, form, told)
             case In(operand, values):
                 return self._of(operand, values, "{} in ", f"({','.join(map(self._side, values))})")
-            case TextMatch(how, operand, text):
+            case TextMatch(how, operand, text) if how is not How.LIKE:
                 return self._of(operand, (), f"{how.value}({{}},", f"{_quoted(text)})")
-            case IsNull(operand):
+            case IsNull((Property() | Attribute()) as operand):
                 return self._of(operand, (), "{} eq ", "null")
+            case _:
+                raise InvalidFilter(f"OData filters have no words for {type(test).__name__}")
 
-    def _of(self, operand: Property | Attribute, values: Iterable[Literal], form: str, told: str) -> str:
+    def _of(self, operand: Property | Attribute | Folded, values: Iterable[Literal], form: str, told: str) -> str:
+        if isinstance(operand, Folded):
+            if operand.accents:
+                raise InvalidFilter("OData filters have no words for texts without accents")
+            return self._of(operand.operand, values, form.replace("{}", "tolower({})"), told)
         if isinstance(operand, Property):
             return form.format(self._name(operand)) + told
         cast = f"OData.CSC.{_attribute_type(values)}Attribute"
@@ -90,8 +102,14 @@ class _Printer:
     def _name(self, known: Property) -> str:
         return self._vocabulary.name_of(known)
 
-    def _side(self, side: Property | Literal) -> str:
-        return self._name(side) if isinstance(side, Property) else _value(side.value)
+    def _side(self, side: Operand) -> str:
+        match side:
+            case Property():
+                return self._name(side)
+            case Literal(value):
+                return _value(value)
+            case _:
+                raise InvalidFilter("OData filters compare with values and properties only")
 
 
 def _value(value: Value) -> str:
