@@ -50,7 +50,8 @@ _SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
     "Strings": {"type": "array", "items": {"type": "string"}},
 }
 _INSTANT: Final = _SCHEMAS["DateTimeOffset"]
-_SUFFIXES: Final = ("", ".SAFE", ".SEN3")
+#: What names have that ids have not.
+SUFFIXES: Final = ("", ".SAFE", ".SEN3")
 _DIGITS: Final = 9
 #: Longer lists of values are no help.
 _ENUM_LIMIT: Final = 20
@@ -235,7 +236,7 @@ _SPELLINGS: Final[Mapping[str, Callable[[TypeRegistry], Iterable[str]]]] = {
 
 
 def _names(value: Value) -> list[Value]:
-    return [f"{value}{suffix}" for suffix in _SUFFIXES]
+    return [f"{value}{suffix}" for suffix in SUFFIXES]
 
 
 def _upper(value: Value) -> list[Value]:

@@ -1,0 +1,211 @@
+"""The application of stac-fastapi with a client of our own: its routes, extensions, models and OpenAPI description.
+
+Requests are read by the client (asked.py), not by FastAPI, whose reading costs more than a search: the models only say
+in the description what the client takes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import attr
+import orjson
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from stac_fastapi.api.app import StacApi
+from stac_fastapi.api.models import (
+    create_get_request_model,
+    create_post_request_model,
+)
+from stac_fastapi.extensions.collection_search import CollectionSearchExtension
+from stac_fastapi.extensions.fields import FieldsExtension
+from stac_fastapi.extensions.filter import FilterConformanceClasses, FilterExtension
+from stac_fastapi.extensions.filter.client import AsyncBaseFiltersClient
+from stac_fastapi.extensions.free_text import FreeTextConformanceClasses, FreeTextExtension
+from stac_fastapi.extensions.pagination import PaginationExtension
+from stac_fastapi.extensions.query import QueryExtension
+from stac_fastapi.extensions.sort import SortExtension
+from stac_fastapi.types.config import ApiSettings
+from stac_fastapi.types.conformance import BASE_CONFORMANCE_CLASSES
+from stac_fastapi.types.core import AsyncBaseCoreClient
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route, Router
+
+from refsys import __version__
+from refsys.distribution.served import Served
+from refsys.distribution.stac.api import ROOT
+from refsys.distribution.stac.api.answers import Answers
+from refsys.distribution.stac.api.documents import DESCRIPTION, HTML, OPENAPI, TITLE
+from refsys.distribution.stac.api.errors import handlers
+from refsys.distribution.stac.api.models import ItemsGet, SearchGet, SearchPost
+from refsys.distribution.stac.api.service_doc import CSP, service_doc
+
+_STAC: Final = "https://api.stacspec.org/v1.0.0"
+_ERROR: Final = {
+    "type": "object",
+    "properties": {"code": {"type": "string"}, "description": {"type": "string"}},
+    "required": ["code", "description"],
+}
+_ERRORS: Final = {
+    "400": "The request cannot be meant; the description says why",
+    "404": "There is no such collection or item",
+    "503": "The search is too costly, or the database does not answer",
+}
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def mount(served: Served) -> Mount:
+    """The API under ROOT. Its errors have its own shape; what it does not know is raised."""
+    answers = Answers(served)
+    features = [
+        FieldsExtension(conformance_classes=_of_items("fields")),
+        FilterExtension(client=_FiltersClient(answers=answers), conformance_classes=_filter_classes()),
+        FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.SEARCH, FreeTextConformanceClasses.ITEMS]),
+        SortExtension(conformance_classes=_of_items("sort")),
+        PaginationExtension(),
+    ]
+    of_search = [*features, QueryExtension(conformance_classes=[f"{_STAC}/item-search#query"])]
+    of_collections = CollectionSearchExtension.from_extensions(
+        [FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.COLLECTIONS]), PaginationExtension()]
+    )
+    classes = [*map(str, BASE_CONFORMANCE_CLASSES), f"{_STAC}/browseable"]
+    api = _Api(
+        settings=_settings(),
+        client=_Client(answers=answers, base_conformance_classes=classes),
+        extensions=[*of_search, of_collections],
+        app=FastAPI(
+            title=TITLE, description=DESCRIPTION, version=__version__, openapi_url="/api", docs_url=None, redoc_url=None
+        ),
+        search_get_request_model=create_get_request_model(of_search, base_model=SearchGet),
+        search_post_request_model=create_post_request_model(of_search, base_model=SearchPost),
+        items_get_request_model=create_get_request_model(features, base_model=ItemsGet),
+        collections_get_request_model=of_collections.GET,
+        middlewares=[],
+    )
+    router = Router([*_routes(api), *_descriptions(api, answers)], redirect_slashes=False)
+    return Mount(ROOT, ExceptionMiddleware(router, handlers=handlers()))
+
+
+class _Api(StacApi):
+    def add_health_check(self) -> None:
+        """The service has one for all its roots."""
+
+
+@attr.s(auto_attribs=True)
+class _Client(AsyncBaseCoreClient):
+    """Each method answers the request alone, with a response."""
+
+    answers: Answers = attr.ib(kw_only=True)
+
+    async def landing_page(self, *args: Any, **given: Any) -> Any:
+        return await self.answers.landing_page(given["request"], self.conformance_classes())
+
+    async def conformance(self, *args: Any, **given: Any) -> Any:
+        return Response(orjson.dumps({"conformsTo": self.conformance_classes()}), media_type="application/json")
+
+    async def get_search(self, *args: Any, **given: Any) -> Any:
+        return await self.answers.search(given["request"])
+
+    async def post_search(self, *args: Any, **given: Any) -> Any:
+        return await self.answers.post_search(given["request"])
+
+    async def item_collection(self, *args: Any, **given: Any) -> Any:
+        return await self.answers.items(given["request"])
+
+    async def get_item(self, *args: Any, **given: Any) -> Any:
+        return await self.answers.item(given["request"])
+
+    async def all_collections(self, *args: Any, **given: Any) -> Any:
+        return await self.answers.collections(given["request"])
+
+    async def get_collection(self, *args: Any, **given: Any) -> Any:
+        return await self.answers.collection(given["request"])
+
+
+@attr.s(auto_attribs=True)
+class _FiltersClient(AsyncBaseFiltersClient):
+    answers: Answers = attr.ib(kw_only=True)
+
+    async def get_queryables(self, *args: Any, **given: Any) -> Any:
+        return await self.answers.queryables(given["request"])
+
+
+class _Unread:
+    """What stac-fastapi's endpoints get in place of a model that FastAPI has read."""
+
+    def kwargs(self) -> dict[str, Any]:
+        return {}
+
+
+def _routes(api: StacApi) -> list[Route]:
+    """The application's routes, one for each path, whose endpoints are given the request as it came."""
+    filters = api.get_extension(FilterExtension)
+    assert isinstance(filters, FilterExtension)
+    by_path: dict[str, dict[str, Any]] = defaultdict(dict)
+    for route in (*api.router.routes, *filters.router.routes):
+        assert isinstance(route, APIRoute)
+        by_path[route.path] |= dict.fromkeys(route.methods or (), route.endpoint)
+    return [Route(path, _answering(endpoints), methods=list(endpoints)) for path, endpoints in by_path.items()]
+
+
+def _answering(endpoints: dict[str, Any]) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        endpoint = endpoints.get(request.method) or endpoints["GET"]
+        response: Response = await endpoint(request=request, request_data=_Unread())
+        return response
+
+    return answer
+
+
+def _descriptions(api: StacApi, answers: Answers) -> list[Route]:
+    """The OpenAPI description, and the page for people that is made of it."""
+    described = _described(api.app)
+
+    async def openapi(request: Request) -> Response:
+        document = {**described, "servers": [{"url": answers.root(request)}]}
+        return Response(orjson.dumps(document), headers={"Content-Type": OPENAPI})
+
+    async def page(request: Request) -> Response:
+        text = service_doc(described, answers.root(request))
+        return Response(text, media_type=HTML, headers={"Content-Security-Policy": CSP})
+
+    return [Route("/api", openapi), Route("/api.html", page)]
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's description, with the errors that there are."""
+    document = app.openapi()
+    document["components"]["schemas"]["Error"] = _ERROR
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    errors = {status: {"description": told, "content": content} for status, told in _ERRORS.items()}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+            operation["responses"] |= errors
+    return document
+
+
+def _settings() -> ApiSettings:
+    """Nothing of its environment."""
+    told = {"title": TITLE, "description": DESCRIPTION, "version": __version__, "landing_id": "refsys"}
+    values = {f"stac_fastapi_{name}": text for name, text in told.items()}
+    return ApiSettings.model_construct(**ApiSettings.model_construct().model_dump() | values)
+
+
+def _of_items(extension: str) -> list[str]:
+    return [f"{_STAC}/item-search#{extension}", f"{_STAC}/ogcapi-features#{extension}"]
+
+
+def _filter_classes() -> list[str]:
+    known = FilterConformanceClasses
+    cql2 = (
+        known.FILTER, known.ITEMS, known.CQL2_TEXT, known.CQL2_JSON, known.BASIC_CQL2,
+        known.ADVANCED_COMPARISON_OPERATORS, known.CASE_INSENSITIVE_COMPARISON, known.BASIC_SPATIAL_FUNCTIONS,
+        known.TEMPORAL_FUNCTIONS, known.ARITHMETIC, known.PROPERTY_PROPERTY,
+    )  # fmt: skip
+    return [*_of_items("filter"), *map(str, cql2)]

@@ -1,0 +1,39 @@
+"""The extension `query`, from before CQL2: `{"eo:cloud_cover": {"lt": 20}}`, read as CQL2 in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from refsys.distribution.stac.api.errors import wrong
+
+_COMPARED: Final = {"eq": "=", "neq": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_PATTERNS: Final = {"startsWith": "{}%", "endsWith": "%{}", "contains": "%{}%"}
+_ESCAPED: Final = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
+_OPERATORS: Final = (*_COMPARED, *_PATTERNS, "in")
+_LIMIT: Final = 100
+
+
+def to_cql2(query: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The filter that says the same; None where nothing is asked. Raises StacError."""
+    terms = [term for name, tests in query.items() for term in _terms(name, tests)]
+    if len(terms) > _LIMIT:
+        raise wrong("query", f"has {len(terms)} tests, more than {_LIMIT}")
+    if len(terms) < 2:
+        return terms[0] if terms else None
+    return {"op": "and", "args": terms}
+
+
+def _terms(name: str, tests: Any) -> Iterator[dict[str, Any]]:
+    if not isinstance(tests, dict):
+        raise wrong("query", f'of {name[:60]!a} an object is asked, such as {{"lt": 20}}')
+    for operator, value in tests.items():
+        field = {"property": name}
+        if operator in _COMPARED:
+            yield {"op": _COMPARED[operator], "args": [field, value]}
+        elif operator == "in" and isinstance(value, list):
+            yield {"op": "in", "args": [field, value]}
+        elif operator in _PATTERNS and isinstance(value, str):
+            yield {"op": "like", "args": [field, _PATTERNS[operator].format(value.translate(_ESCAPED))]}
+        else:
+            raise wrong("query", f"{operator[:40]!a} of {name[:60]!a} is no test; there are {', '.join(_OPERATORS)}")
