@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tomllib
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from refsys.core.passwords import read_hash
 from tests.main_called import Done, caller
 
 SECRETS = ("hunter2", "s3cr3t-k3y", "st4t10n-pa55", "cl13nt-s3cret", "op3rat10ns-token-1234")
@@ -146,3 +148,28 @@ def test_the_example_is_a_file_that_loads_and_means_the_defaults(refsys: Run, tm
     (tmp_path / "all.toml").write_text(re.sub(r"(?m)^#(\S)", r"\1", example))
     told = tomllib.loads(refsys("config", "show", "-c", "all.toml").stdout)
     assert [inbox["id"] for inbox in told["inbox"]] == ["my-inbox"]
+
+
+def test_check_tells_what_is_weak_and_that_it_is_right_all_the_same(refsys: Run, config: Path) -> None:
+    users = '[auth]\nanonymous = "all"\n[[auth.user]]\nname = "anna"\npassword = "short"\n'
+    config.write_text(EVERYTHING.replace("port = 1001", 'port = 1001\nhost = "0.0.0.0"') + users)
+    told = refsys("config", "check", "-c", config).stderr
+    assert [line for line in told.splitlines() if not line.startswith("weak: ")] == []
+    for weak in ("the password is in clear", "fewer than 12", "anonymous is all", "travel in clear"):
+        assert weak in told
+    assert "short" not in told.replace("shorter", "")
+    alone = refsys("config", "check", "--set", "http.host=0.0.0.0").stderr
+    assert "nobody can sign in" in alone
+    assert refsys("config", "check").stderr == ""
+
+
+def test_a_hash_of_a_password_can_stand_in_the_settings(
+    refsys: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("a long enough secret\n"))
+    kept = refsys("user", "hash").stdout.strip()
+    assert read_hash(kept).matches("a long enough secret")
+    config.write_text(f'[[auth.user]]\nname = "anna"\npassword = "{kept}"\n')
+    assert refsys("config", "check", "-c", config).stderr == ""
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert "1 to 1024 characters" in refsys("user", "hash", code=2).stderr

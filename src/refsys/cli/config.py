@@ -11,10 +11,11 @@ app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 def check(context: typer.Context) -> None:
     """Validate the settings and the type tables.
 
-    Everything that is wrong is told, and where.
+    Everything that is wrong is told, and where; so is what is right and weak, which changes nothing.
     """
     from refsys.cli.context import load, options_of
     from refsys.missions import load_types
+    from refsys.web.identity.weaknesses import weaknesses
 
     settings = load(context)
     types = load_types(settings.type_tables)
@@ -23,6 +24,8 @@ def check(context: typer.Context) -> None:
     typer.echo(
         f"{source}: the settings are right ({inboxes}, {len(types.types)} product types, state in {settings.state_dir})"
     )
+    for told in weaknesses(settings):
+        typer.echo(f"weak: {told}", err=True)
 
 
 @app.command()
