@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -142,8 +143,8 @@ def _by_id(types: TypeRegistry, rows: Sequence[asyncpg.Record]) -> dict[str, Col
             collection.types[kind.id] = kind
         return collection
 
-    for kind in types.types.values():
-        for name, part in _of_table(kind):
+    for kind, named in _of_tables(types):
+        for name, part in named:
             # what the tables name by itself is there before its first product
             add(name, part, kind).is_shown |= bool(kind.stac_collection) and kind.visibility == "public"
     for row in rows:
@@ -153,6 +154,11 @@ def _by_id(types: TypeRegistry, rows: Sequence[asyncpg.Record]) -> dict[str, Col
             if (row["timeliness"] or "") == part.timeliness or part.timeliness is None:
                 _see(collection, row)
     return found
+
+
+@lru_cache(maxsize=4)
+def _of_tables(types: TypeRegistry) -> list[tuple[ProductType, list[tuple[str, Part]]]]:
+    return [(kind, list(_of_table(kind))) for kind in types.types.values()]
 
 
 def _see(collection: Collection, row: Mapping[str, Any]) -> None:

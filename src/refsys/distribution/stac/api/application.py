@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, Final
 
-import attr
 import orjson
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -39,7 +39,7 @@ from refsys import __version__
 from refsys.distribution.served import Served
 from refsys.distribution.stac.api import ROOT
 from refsys.distribution.stac.api.answers import Answers
-from refsys.distribution.stac.api.documents import DESCRIPTION, HTML, OPENAPI, TITLE
+from refsys.distribution.stac.api.documents import DESCRIPTION, HTML, JSON, OPENAPI, TITLE
 from refsys.distribution.stac.api.errors import handlers
 from refsys.distribution.stac.api.models import ItemsGet, SearchGet, SearchPost
 from refsys.distribution.stac.api.service_doc import CSP, service_doc
@@ -62,9 +62,16 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def mount(served: Served) -> Mount:
     """The API under ROOT. Its errors have its own shape; what it does not know is raised."""
     answers = Answers(served)
+    router = Router([*_routes(answers), *_descriptions(answers)], redirect_slashes=False)
+    return Mount(ROOT, ExceptionMiddleware(router, handlers=handlers()))
+
+
+@cache
+def _api() -> StacApi:
+    """The same for whatever it answers from."""
     features = [
         FieldsExtension(conformance_classes=_of_items("fields")),
-        FilterExtension(client=_FiltersClient(answers=answers), conformance_classes=_filter_classes()),
+        FilterExtension(client=_FiltersClient(), conformance_classes=_filter_classes()),
         FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.SEARCH, FreeTextConformanceClasses.ITEMS]),
         SortExtension(conformance_classes=_of_items("sort")),
         PaginationExtension(),
@@ -74,9 +81,9 @@ def mount(served: Served) -> Mount:
         [FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.COLLECTIONS]), PaginationExtension()]
     )
     classes = [*map(str, BASE_CONFORMANCE_CLASSES), f"{_STAC}/browseable"]
-    api = _Api(
+    return _Api(
         settings=_settings(),
-        client=_Client(answers=answers, base_conformance_classes=classes),
+        client=_Client(base_conformance_classes=classes),
         extensions=[*of_search, of_collections],
         app=FastAPI(
             title=TITLE, description=DESCRIPTION, version=__version__, openapi_url="/api", docs_url=None, redoc_url=None
@@ -87,8 +94,6 @@ def mount(served: Served) -> Mount:
         collections_get_request_model=of_collections.GET,
         middlewares=[],
     )
-    router = Router([*_routes(api), *_descriptions(api, answers)], redirect_slashes=False)
-    return Mount(ROOT, ExceptionMiddleware(router, handlers=handlers()))
 
 
 class _Api(StacApi):
@@ -96,90 +101,88 @@ class _Api(StacApi):
         """The service has one for all its roots."""
 
 
-@attr.s(auto_attribs=True)
+class _Given:
+    """What stac-fastapi's endpoints get in place of a model that FastAPI has read: who answers."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers = answers
+
+    def kwargs(self) -> dict[str, Any]:
+        return {"answers": self.answers}
+
+
 class _Client(AsyncBaseCoreClient):
     """Each method answers the request alone, with a response."""
 
-    answers: Answers = attr.ib(kw_only=True)
-
     async def landing_page(self, *args: Any, **given: Any) -> Any:
-        return await self.answers.landing_page(given["request"], self.conformance_classes())
+        return await given["answers"].landing_page(given["request"], self.conformance_classes())
 
     async def conformance(self, *args: Any, **given: Any) -> Any:
-        return Response(orjson.dumps({"conformsTo": self.conformance_classes()}), media_type="application/json")
+        return Response(orjson.dumps({"conformsTo": self.conformance_classes()}), media_type=JSON)
 
     async def get_search(self, *args: Any, **given: Any) -> Any:
-        return await self.answers.search(given["request"])
+        return await given["answers"].search(given["request"])
 
-    async def post_search(self, *args: Any, **given: Any) -> Any:
-        return await self.answers.post_search(given["request"])
+    async def post_search(self, search_request: Any, **given: Any) -> Any:
+        return await search_request.answers.post_search(given["request"])
 
     async def item_collection(self, *args: Any, **given: Any) -> Any:
-        return await self.answers.items(given["request"])
+        return await given["answers"].items(given["request"])
 
     async def get_item(self, *args: Any, **given: Any) -> Any:
-        return await self.answers.item(given["request"])
+        return await given["answers"].item(given["request"])
 
     async def all_collections(self, *args: Any, **given: Any) -> Any:
-        return await self.answers.collections(given["request"])
+        return await given["answers"].collections(given["request"])
 
     async def get_collection(self, *args: Any, **given: Any) -> Any:
-        return await self.answers.collection(given["request"])
+        return await given["answers"].collection(given["request"])
 
 
-@attr.s(auto_attribs=True)
 class _FiltersClient(AsyncBaseFiltersClient):
-    answers: Answers = attr.ib(kw_only=True)
-
     async def get_queryables(self, *args: Any, **given: Any) -> Any:
-        return await self.answers.queryables(given["request"])
+        return await given["answers"].queryables(given["request"])
 
 
-class _Unread:
-    """What stac-fastapi's endpoints get in place of a model that FastAPI has read."""
-
-    def kwargs(self) -> dict[str, Any]:
-        return {}
-
-
-def _routes(api: StacApi) -> list[Route]:
+def _routes(answers: Answers) -> list[Route]:
     """The application's routes, one for each path, whose endpoints are given the request as it came."""
+    api, given = _api(), _Given(answers)
     filters = api.get_extension(FilterExtension)
     assert isinstance(filters, FilterExtension)
     by_path: dict[str, dict[str, Any]] = defaultdict(dict)
     for route in (*api.router.routes, *filters.router.routes):
         assert isinstance(route, APIRoute)
         by_path[route.path] |= dict.fromkeys(route.methods or (), route.endpoint)
-    return [Route(path, _answering(endpoints), methods=list(endpoints)) for path, endpoints in by_path.items()]
+    return [Route(path, _answering(ends, given), methods=list(ends)) for path, ends in by_path.items()]
 
 
-def _answering(endpoints: dict[str, Any]) -> Endpoint:
+def _answering(endpoints: dict[str, Any], given: _Given) -> Endpoint:
     async def answer(request: Request) -> Response:
         endpoint = endpoints.get(request.method) or endpoints["GET"]
-        response: Response = await endpoint(request=request, request_data=_Unread())
+        response: Response = await endpoint(request=request, request_data=given)
         return response
 
     return answer
 
 
-def _descriptions(api: StacApi, answers: Answers) -> list[Route]:
+def _descriptions(answers: Answers) -> list[Route]:
     """The OpenAPI description, and the page for people that is made of it."""
-    described = _described(api.app)
 
     async def openapi(request: Request) -> Response:
-        document = {**described, "servers": [{"url": answers.root(request)}]}
+        document = {**_described(), "servers": [{"url": answers.root(request)}]}
         return Response(orjson.dumps(document), headers={"Content-Type": OPENAPI})
 
     async def page(request: Request) -> Response:
-        text = service_doc(described, answers.root(request))
+        text = service_doc(_described(), answers.root(request))
         return Response(text, media_type=HTML, headers={"Content-Security-Policy": CSP})
 
     return [Route("/api", openapi), Route("/api.html", page)]
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's description, with the errors that there are."""
-    document = app.openapi()
+@cache
+def _described() -> dict[str, Any]:
+    """FastAPI's description, with the errors that there are. It takes half a second, when somebody asks first."""
+    document = _api().app.openapi()
     document["components"]["schemas"]["Error"] = _ERROR
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     errors = {status: {"description": told, "content": content} for status, told in _ERRORS.items()}
