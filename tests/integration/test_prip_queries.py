@@ -124,9 +124,7 @@ async def test_a_product_has_the_members_of_the_prip_in_their_order(client, pool
     assert [attribute["Name"] for attribute in product["Attributes"][2:]] == [
         "missionDatatakeID", "orbitNumber", "polarisationChannels", "productType", "sliceProductFlag",
     ]  # fmt: skip
-    assert product["Quicklooks"] == [
-        {"@odata.mediaContentType": "image/png", "Image": f"{RAW.name}/preview/quick-look.png"}
-    ]
+    assert product["Quicklooks"] == [{"@odata.mediaContentType": "image/png", "Image": f"{RAW.name}_quick-look.png"}]
 
 
 async def test_attributes_come_in_collections_of_one_type_too(client, pool):
@@ -321,8 +319,8 @@ async def test_a_list_of_names_finds_those_that_are_there_in_its_order(client, p
 
 async def test_pictures_have_paths_of_their_own(client, pool):
     await enter(pool, RAW, GRD)
-    image = f"{RAW.name}/preview/it's a map.png"
-    await pool.execute(ASSET, RAW.id, image, b"m" * 16, b"b" * 32)
+    image = f"{RAW.name}_it's a map.png"
+    await pool.execute(ASSET, RAW.id, f"{RAW.name}/preview/it's a map.png", b"m" * 16, b"b" * 32)
     listed = await get(client, f"Products({RAW.id})/Quicklooks")
     assert listed == {
         "@odata.context": "$metadata#Quicklooks",

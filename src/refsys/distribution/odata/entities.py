@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from refsys.catalogue import search
 from refsys.catalogue.compiler import Scope
-from refsys.catalogue.search import Count, Search
+from refsys.catalogue.search import Search
 from refsys.core.filters import Comparison, In, Literal, Op, Property
 from refsys.core.products import canonical_name
 from refsys.distribution.odata import pages
@@ -80,7 +80,7 @@ class EntitySet:
             link = options.next_link(f"{root_url}/{self.name}", token)
         context = pages.context_of(self.name, options.expand, options.select)
         body = pages.collection(found.members, context=context, count=count, next_link=link)
-        return Response(body, headers=_told(count), media_type=_JSON)
+        return Response(body, headers=pages.count_headers(count), media_type=_JSON)
 
     async def entity(self, request: Request, key: UUID) -> Response:
         """`/Products(<id>)`."""
@@ -97,7 +97,7 @@ class EntitySet:
         options = self._options(request, COUNT_OPTIONS)
         async with self.served.connection() as (connection, budget):
             found = await search.count(connection, Search(filter=options.filter, scope=self.scope), budget=budget)
-        return Response(str(found.number), headers=_told(found), media_type="text/plain")
+        return Response(str(found.number), headers=pages.count_headers(found), media_type="text/plain")
 
     async def listed(self, request: Request) -> Response:
         """`/Products/OData.CSC.FilterList`: those of the named products that there are, each once."""
@@ -150,11 +150,6 @@ class EntitySet:
 
     def _root_url(self, request: Request) -> str:
         return f"{self.served.base_url(request)}{self.root}"
-
-
-def _told(count: Count | None) -> dict[str, str]:
-    """The header that says what kind of number a count is."""
-    return {} if count is None else {pages.COUNT_HEADER: "exact" if count.is_exact else "estimate"}
 
 
 def _candidates(name: str) -> set[str]:

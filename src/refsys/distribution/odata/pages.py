@@ -101,6 +101,11 @@ def collection(
     return f'{{"@odata.context":"{context}",{counted}"value":[{f"{{{value}}}" if entities else ""}]{link}}}'.encode()
 
 
+def count_headers(count: Count | None) -> dict[str, str]:
+    """The header that says what kind of number a count is."""
+    return {} if count is None else {COUNT_HEADER: "exact" if count.is_exact else "estimate"}
+
+
 def single(entity: str, *, name: str, expand: Sequence[str], select: Sequence[str] = ()) -> bytes:
     """One entity as OData JSON, not wrapped."""
     return f'{{"@odata.context":"{context_of(name, expand, select)}/$entity",{entity}}}'.encode()

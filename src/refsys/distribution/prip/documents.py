@@ -74,7 +74,7 @@ def expanded(
     found = attributes(row["attributes"], definitions) if set(expand) - {"Quicklooks"} else []
     for name in expand:
         if name == "Quicklooks":
-            members[name] = [quicklook(asset) for asset in assets]
+            members[name] = [quicklook(row["name"], asset) for asset in assets]
         else:
             kind = TYPED.get(name)
             members[name] = [entity for entity in found if kind in (None, entity["ValueType"])]
@@ -94,9 +94,9 @@ def attributes(values: Mapping[str, Any], definitions: Definitions) -> list[dict
     return sorted(entities, key=lambda entity: str(entity["Name"]))
 
 
-def quicklook(asset: Asset) -> dict[str, Any]:
-    """A picture; its key is its path below the product's place."""
-    return {MEDIA_TYPE: asset.media_type, "Image": asset.path}
+def quicklook(product_name: str, asset: Asset) -> dict[str, Any]:
+    """A picture; its key is a name that a file can have: the product's, and the picture's own."""
+    return {MEDIA_TYPE: asset.media_type, "Image": f"{product_name}_{asset.path.rpartition('/')[2]}"}
 
 
 def context(path: str, select: Sequence[str] = (), expand: Sequence[str] = ()) -> str:

@@ -23,6 +23,7 @@ from refsys.core.principals import principal_of
 from refsys.core.products import canonical_name
 from refsys.distribution import assets
 from refsys.distribution.assets import Asset
+from refsys.distribution.odata import pages
 from refsys.distribution.odata.download import Downloads
 from refsys.distribution.odata.errors import ODataError
 from refsys.distribution.odata.filterlist import read_names
@@ -38,6 +39,7 @@ from refsys.distribution.served import Served
 ROOT: Final = "/prip/odata/v1"
 
 _JSON: Final = "application/json"
+_KEYS: Final = ("p.id", "p.name")
 #: Navigation properties whose entities have a path of their own.
 _ATTRIBUTE_SETS: Final = ("Attributes", *TYPED)
 
@@ -55,8 +57,8 @@ def routes(served: Served) -> list[Route]:
         Route(one, root.entity),
         Route(f"{one}/$value", root.value),
         Route(f"{one}/Quicklooks", root.quicklooks),
-        Route(f"{one}/Quicklooks('{{image:path}}')/$value", root.picture),
-        Route(f"{one}/Quicklooks('{{image:path}}')", root.quicklook),
+        Route(f"{one}/Quicklooks('{{image}}')/$value", root.picture),
+        Route(f"{one}/Quicklooks('{{image}}')", root.quicklook),
         *(Route(f"{one}/{name}", root.attributes, name=name) for name in _ATTRIBUTE_SETS),
         *(Route(f"{one}/{name}", root.not_offered) for name in documents.PROPERTIES),
         *(Route(f"/{name}", root.not_offered) for name in ("Attributes", "Quicklooks")),
@@ -90,18 +92,20 @@ class _Root:
         body: dict[str, Any] = {"@odata.context": documents.context("Products", options.select, options.expand)}
         if count is not None:
             body["@odata.count"] = count.number
+            if not count.is_exact:
+                body[pages.ESTIMATE] = True
         body["value"] = found
         if page.after is not None:
             token = write_token(secret, page.after, options.about)
             body["@odata.nextLink"] = options.next_link(f"{self._served.base_url(request)}{ROOT}/Products", token)
-        return _json(body)
+        return _json(body, pages.count_headers(count))
 
     async def count(self, request: Request) -> Response:
         options = parse_options(request.scope["query_string"], self._vocabulary, COUNT_OPTIONS)
         wanted = Search(filter=options.filter, scope=_scope(request))
         async with self._served.connection() as (connection, budget):
             found = await search.count(connection, wanted, budget=budget)
-        return Response(str(found.number), media_type="text/plain")
+        return Response(str(found.number), headers=pages.count_headers(found), media_type="text/plain")
 
     async def filter_list(self, request: Request) -> Response:
         """The products of these names, in the order in which they were named; those that are not there are left out."""
@@ -135,17 +139,17 @@ class _Root:
 
     async def quicklooks(self, request: Request) -> Response:
         parse_options(request.scope["query_string"], self._vocabulary, ("$format",))
-        found = [documents.quicklook(asset) for asset in await self._assets(request)]
+        found = [shown for shown, _ in await self._pictures(request)]
         return _json({"@odata.context": documents.context("Quicklooks"), "value": found})
 
     async def quicklook(self, request: Request) -> Response:
         parse_options(request.scope["query_string"], self._vocabulary, ("$format",))
-        found = documents.quicklook(await self._asset(request))
-        return _json({"@odata.context": f"{documents.context('Quicklooks')}/$entity", **found})
+        shown, _ = await self._picture(request)
+        return _json({"@odata.context": f"{documents.context('Quicklooks')}/$entity", **shown})
 
     async def picture(self, request: Request) -> Response:
-        found = await self._asset(request)
-        return await self._downloads.picture(request, found.id, _scope(request))
+        _, asset = await self._picture(request)
+        return await self._downloads.picture(request, asset.id, _scope(request))
 
     async def value(self, request: Request) -> Response:
         return await self._downloads.value(request, product_key(request.path_params["key"]), _scope(request))
@@ -193,20 +197,19 @@ class _Root:
             for row in rows
         ]
 
-    async def _assets(self, request: Request) -> list[Asset]:
+    async def _pictures(self, request: Request) -> list[tuple[dict[str, Any], Asset]]:
+        """The pictures of a product, each as it is shown."""
         async with self._served.connection() as (connection, budget):
             row = await self._row(connection, request, _KEYS, budget)
-            return (await assets.of_products(connection, [row["id"]]))[row["id"]]
+            found = await assets.of_products(connection, [row["id"]])
+        return [(documents.quicklook(row["name"], asset), asset) for asset in found[row["id"]]]
 
-    async def _asset(self, request: Request) -> Asset:
+    async def _picture(self, request: Request) -> tuple[dict[str, Any], Asset]:
         image = request.path_params["image"].replace("''", "'")
-        for asset in await self._assets(request):
-            if asset.path == image:
-                return asset
+        for shown, asset in await self._pictures(request):
+            if shown["Image"] == image:
+                return shown, asset
         raise ODataError(f"the product has no quicklook {image[:200]!a}", status=404)
-
-
-_KEYS: Final = ("p.id",)
 
 
 def _columns(options: Options) -> tuple[str, ...]:
@@ -231,5 +234,5 @@ def _id_is(key: UUID) -> Expression:
     return Comparison(Property("id"), Op.EQ, Literal(key))
 
 
-def _json(value: Mapping[str, Any]) -> Response:
-    return Response(orjson.dumps(value), media_type=_JSON)
+def _json(value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), headers=headers, media_type=_JSON)
