@@ -20,6 +20,7 @@ from refsys.catalogue import commands
 from refsys.core.principals import SCOPE_KEY, Principal, Right
 from refsys.distribution.served import Served
 from refsys.distribution.subscriptions import routes
+from refsys.distribution.subscriptions.events import Streams
 from refsys.distribution.subscriptions.matching import Matcher
 from refsys.distribution.subscriptions.pushing import Pusher
 from refsys.distribution.subscriptions.sending import Sender
@@ -70,10 +71,10 @@ async def push(pool: asyncpg.Pool, settings: SubscriptionSettings = QUICK) -> No
             await found.push(key, token, lambda: False)
 
 
-def application(pool: asyncpg.Pool, settings: Settings) -> Any:
-    """The routes of subscriptions alone; the header X-User says who asks."""
+def application(pool: asyncpg.Pool, settings: Settings, **times: float) -> Any:
+    """The routes of subscriptions alone; the header X-User says who asks. `times` are those of streams."""
     served = Served(pool, open_storage(settings), TYPES, settings)
-    router = Router([Mount("/odata/v1", routes=routes.routes(served))])
+    router = Router([Mount("/odata/v1", routes=routes.routes(served, Streams(served, **times)))])
 
     async def named(scope: Any, receive: Any, send: Any) -> None:
         user = dict(scope["headers"]).get(b"x-user", b"").decode()

@@ -50,9 +50,9 @@ log = structlog.get_logger(__name__)
 _HEADERS: Final = {"Cache-Control": "no-store"}
 
 
-def routes(served: Served) -> list[Route]:
-    """What is added to the CDSE root."""
-    on = _Subscriptions(served)
+def routes(served: Served, streams: Streams | None = None) -> list[Route]:
+    """What is added to the CDSE root. `streams`: others than the usual ones."""
+    on = _Subscriptions(served, streams or Streams(served))
     one = "/Subscriptions({key})"
     return [
         Route("/Subscriptions", on.create, methods=["POST"]),
@@ -68,10 +68,10 @@ def routes(served: Served) -> list[Route]:
 
 
 class _Subscriptions:
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, streams: Streams) -> None:
         self._served = served
         self._settings = served.settings.subscriptions
-        self._streams = Streams(served)
+        self._streams = streams
 
     async def create(self, request: Request) -> Response:
         body = await read_body(request, CreateBody)
