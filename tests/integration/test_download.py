@@ -18,77 +18,24 @@ import psutil
 import pytest
 from blake3 import blake3
 
-from refsys.catalogue import commands, store
 from refsys.core.products import product_id
 from refsys.distribution.odata import streaming
-from refsys.distribution.packages import Sealing, lay_out, layout_for
-from refsys.distribution.rendering import store_documents
 from refsys.infra.settings import Settings
 from refsys.infra.storage import Reader, Storage
 from refsys.infra.storage.local import LocalStorage
 from refsys.runtime.serving import serve
 from refsys.web.app import create_app
-from tests.stored_products import EOF, GRD, TYPES, Contents, package_of, store_product
+from tests.published import ONE, WHOLE, Server, lose_the_bytes, publish
+from tests.stored_products import EOF, GRD, TYPES, package_of, store_product
 from tests.waiting import wait_for
 
-ONE: Contents = {
-    "manifest.safe": b"<xfdu/>",
-    "measurement/iw-vh.tiff": random.Random(1).randbytes(3 * 2**20 + 17),
-    "measurement/iw-vv.tiff": random.Random(2).randbytes(600_001),
-    "support": None,
-    "void": b"",
-}
-WHOLE = package_of(ONE)
 UNKNOWN = UUID(int=4)
-
-
-async def publish(pool: asyncpg.Pool, storage: Storage, contents: Contents = ONE, name: str = GRD, **how: str) -> UUID:
-    """What the stages do, without their steps."""
-    identity, content_id = await store_product(pool, storage, contents, name, **how)
-    async with pool.acquire() as connection, connection.transaction():
-        product = await store.fetch_product(connection, identity)
-        content = await store.fetch_content(connection, content_id)
-        files = await store.files_of(connection, content_id)
-        assert product is not None
-        assert content is not None
-        package = lay_out(layout_for(product.packaging), name, product.sensing_start, files)
-        paths = [entry.path for entry in files if not entry.is_folder]
-        storage.move(content.base, product.final_base, paths)
-        sealing = Sealing(storage, product.final_base, name, package, files)
-        assert not sealing.advance()
-        seal = sealing.seal()
-        assert await commands.set_packaged(
-            connection, identity, content_id, base=product.final_base, layout=layout_for(product.packaging),
-            package_name=package.name, size_bytes=package.size_bytes, md5=seal.md5, blake3=seal.blake3,
-        )  # fmt: skip
-        packaged = await store.fetch_product(connection, identity)
-        assert packaged is not None
-        await store_documents(connection, packaged, TYPES)
-        assert await commands.publish(connection, identity, content_id)
-    return identity
-
-
-async def lose_the_bytes(pool: asyncpg.Pool, storage: Storage, identity: UUID) -> None:
-    base = await pool.fetchval("SELECT final_base FROM catalogue.product WHERE id = $1", identity)
-    storage.delete_prefix(f"{base}/")
-    assert not list(storage.list(base))
 
 
 @pytest.fixture(params=["local", "s3"])
 def stored(request: pytest.FixtureRequest, storage: Storage) -> Storage:
     """Both kinds of storage."""
     return storage if request.param == "local" else request.getfixturevalue("s3_gateway").storage()
-
-
-class Server:
-    """The application in a real server, in this process."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-
-    def value(self, identity: UUID) -> str:
-        return f"{self.url}/odata/v1/Products({identity})/$value"
 
 
 @pytest.fixture
