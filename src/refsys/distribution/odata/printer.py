@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
-from refsys.core.areas import Area
 from refsys.core.filters import (
     And,
     Atom,
@@ -30,6 +28,7 @@ from refsys.core.filters import (
 )
 from refsys.core.times import format_instant
 from refsys.distribution.odata.vocabulary import Vocabulary
+from refsys.distribution.wkt import write_geometry
 
 
 def print_filter(expression: Expression, vocabulary: Vocabulary) -> str:
@@ -68,7 +67,7 @@ class _Printer:
                 name = self._name(left)
                 return f"({name} ne {self._side(right)} and {name} ne null)"
             case Intersects(area):
-                return f"OData.CSC.Intersects(area=geography'SRID=4326;{_wkt(area)}')"
+                return f"OData.CSC.Intersects(area=geography'SRID=4326;{write_geometry(area)}')"
             case _:
                 return self._test(expression)
 
@@ -144,14 +143,3 @@ def _attribute_type(values: Iterable[Literal]) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _wkt(area: Area) -> str:
-    return f"{area.kind.upper()}{_positions(area.coordinates)}"
-
-
-def _positions(coordinates: Any) -> str:
-    if isinstance(coordinates[0], float):
-        return f"({coordinates[0]!r} {coordinates[1]!r})"
-    members = (f"{m[0]!r} {m[1]!r}" if isinstance(m[0], float) else _positions(m) for m in coordinates)
-    return f"({','.join(members)})"
