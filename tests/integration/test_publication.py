@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import threading
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
 from blake3 import blake3
 
-from refsys.catalogue import service as catalogue
 from refsys.catalogue import store
 from refsys.catalogue.model import Product
 from refsys.core import steps
 from refsys.core.products import product_id
 from refsys.distribution import service
 from refsys.distribution.packages import sealing
-from refsys.infra.storage import Reader, Storage
+from refsys.infra.storage import Storage
 from refsys.infra.storage.local import LocalStorage
 from refsys.infra.work import emit
-from tests.stored_products import EOF, GRD, TYPES, package_of, store_product
+from tests.publishing import Gated, fetch, keys, parked, published, worker
+from tests.stored_products import EOF, FRAME, TYPES, package_of, store_product
 from tests.waiting import wait_for
 from tests.working import nothing_left, running, step
 
@@ -39,41 +34,6 @@ def stored(request: pytest.FixtureRequest, storage: Storage) -> Storage:
     return storage if request.param == "local" else request.getfixturevalue("s3_gateway").storage()
 
 
-@contextlib.asynccontextmanager
-async def worker(dsn: str, pool: asyncpg.Pool, storage: Storage, **times: Any) -> AsyncIterator[None]:
-    """Runs distribution's stages and the catalogue's deletion of what was discarded."""
-    of_catalogue = [stage for stage in catalogue.stages(pool, storage, TYPES) if stage.name == "catalogue.discard"]
-    async with running(dsn, pool, *service.stages(pool, storage, TYPES), *of_catalogue, max_attempts=2, **times):
-        yield
-
-
-async def fetch(pool: asyncpg.Pool, identity: UUID) -> Product:
-    async with pool.acquire() as connection:
-        product = await store.fetch_product(connection, identity)
-    assert product is not None
-    return product
-
-
-async def published(pool: asyncpg.Pool, identity: UUID) -> Product:
-    async def look() -> Product | None:
-        product = await fetch(pool, identity)
-        return product if product.state == "published" else None
-
-    found: Product = await wait_for(look, 20, "published")
-    return found
-
-
-async def parked(pool: asyncpg.Pool) -> dict[str, Any]:
-    """The error of the one step that is parked."""
-    found = "SELECT error FROM work.step WHERE state = 'parked'"
-    error: dict[str, Any] = await wait_for(lambda: pool.fetchval(found), 20, "parked")
-    return error
-
-
-def keys(storage: Storage, prefix: str = "") -> set[str]:
-    return {info.key for info in storage.list(prefix)}
-
-
 def final_keys(product: Product, contents: dict[str, bytes | None]) -> set[str]:
     return {f"{product.final_base}/{product.name}/{path}" for path, data in contents.items() if data is not None}
 
@@ -81,12 +41,12 @@ def final_keys(product: Product, contents: dict[str, bytes | None]) -> set[str]:
 async def test_a_described_product_becomes_a_published_one_in_its_final_place(
     dsn: str, pool: asyncpg.Pool, stored: Storage
 ) -> None:
-    identity, content_id = await store_product(pool, stored, ONE)
+    identity, content_id = await store_product(pool, stored, ONE, FRAME)
     async with worker(dsn, pool, stored):
         product = await published(pool, identity)
         await nothing_left(pool)
-    whole = package_of(ONE)
-    assert (product.package_layout, product.package_name) == (1, f"{GRD}.zip")
+    whole = package_of(ONE, FRAME)
+    assert (product.package_layout, product.package_name) == (1, f"{FRAME}.zip")
     assert product.package_size == len(whole)
     assert product.package_md5 == hashlib.md5(whole).digest()
     assert product.package_blake3 == blake3(whole).digest()
@@ -113,28 +73,28 @@ async def test_a_product_that_is_one_file_is_its_package(dsn: str, pool: asyncpg
 async def test_priority_goes_with_the_product(dsn: str, pool: asyncpg.Pool, storage: Storage) -> None:
     # each stage that follows outranks the one before it by one
     await pool.execute("INSERT INTO work.subscription (event, stage) VALUES ($1, 'later')", steps.PRODUCT_PUBLISHED)
-    identity, _ = await store_product(pool, storage, ONE, priority=73)
+    identity, _ = await store_product(pool, storage, ONE, FRAME, priority=73)
     async with worker(dsn, pool, storage):
         await published(pool, identity)
-    row = await step(pool, GRD)
+    row = await step(pool, FRAME)
     assert (row["stage"], row["priority"], row["payload"]) == ("later", 76, {"product_id": str(identity)})
 
 
 async def test_files_that_differ_from_the_table_are_named_and_nothing_is_published(
     dsn: str, pool: asyncpg.Pool, stored: Storage
 ) -> None:
-    identity, content_id = await store_product(pool, stored, ONE)
+    identity, content_id = await store_product(pool, stored, ONE, FRAME)
     base = await pool.fetchval("SELECT base FROM catalogue.content WHERE id = $1", content_id)
     pixels = bytearray(ONE["measurement/iw-vv.tiff"])
     pixels[777] ^= 1
-    stored.put(f"{base}/{GRD}/measurement/iw-vv.tiff", bytes(pixels))
+    stored.put(f"{base}/{FRAME}/measurement/iw-vv.tiff", bytes(pixels))
     async with worker(dsn, pool, stored):
         error = await parked(pool)
     assert error["type"] == "Permanent"
-    assert error["subject"] == GRD
-    assert f"its file {GRD}/measurement/iw-vv.tiff in storage has the BLAKE3" in error["message"]
+    assert error["subject"] == FRAME
+    assert f"its file {FRAME}/measurement/iw-vv.tiff in storage has the BLAKE3" in error["message"]
     product = await fetch(pool, identity)
-    assert f"put the right bytes (those of the station) at {product.final_base}/{GRD}/measurement" in error["advice"]
+    assert f"put the right bytes (those of the station) at {product.final_base}/{FRAME}/measurement" in error["advice"]
     assert (product.state, product.package_md5) == ("described", None)
 
 
@@ -142,9 +102,9 @@ async def test_files_that_differ_from_the_table_are_named_and_nothing_is_publish
 async def test_a_file_of_another_size_is_not_even_read(
     dsn: str, pool: asyncpg.Pool, storage: Storage, data: bytes
 ) -> None:
-    _, content_id = await store_product(pool, storage, ONE)
+    _, content_id = await store_product(pool, storage, ONE, FRAME)
     base = await pool.fetchval("SELECT base FROM catalogue.content WHERE id = $1", content_id)
-    storage.put(f"{base}/{GRD}/manifest.safe", data)
+    storage.put(f"{base}/{FRAME}/manifest.safe", data)
     async with worker(dsn, pool, storage):
         error = await parked(pool)
     assert f"manifest.safe in storage has {len(data)} bytes, and the file table says 6" in error["message"]
@@ -153,30 +113,30 @@ async def test_a_file_of_another_size_is_not_even_read(
 async def test_an_empty_file_that_is_not_empty_any_more_is_found(
     dsn: str, pool: asyncpg.Pool, storage: Storage
 ) -> None:
-    _, content_id = await store_product(pool, storage, ONE)
+    _, content_id = await store_product(pool, storage, ONE, FRAME)
     base = await pool.fetchval("SELECT base FROM catalogue.content WHERE id = $1", content_id)
-    storage.put(f"{base}/{GRD}/void", b"x")
+    storage.put(f"{base}/{FRAME}/void", b"x")
     async with worker(dsn, pool, storage):
         assert "void in storage has 1 bytes, and the file table says 0" in (await parked(pool))["message"]
 
 
 async def test_a_missing_file_is_waited_for_and_then_parked(dsn: str, pool: asyncpg.Pool, stored: Storage) -> None:
-    _, content_id = await store_product(pool, stored, ONE)
+    _, content_id = await store_product(pool, stored, ONE, FRAME)
     base = await pool.fetchval("SELECT base FROM catalogue.content WHERE id = $1", content_id)
-    stored.delete([f"{base}/{GRD}/manifest.safe"])
+    stored.delete([f"{base}/{FRAME}/manifest.safe"])
     async with worker(dsn, pool, stored):
         error = await parked(pool)
     assert (error["type"], error["attempt"]) == ("MissingObject", 2)
-    assert error["subject"].endswith(f"/{GRD}/manifest.safe")
+    assert error["subject"].endswith(f"/{FRAME}/manifest.safe")
 
 
 async def test_a_worker_that_died_between_moving_and_committing_is_followed_by_one_that_finishes(
     dsn: str, pool: asyncpg.Pool, stored: Storage
 ) -> None:
-    identity, content_id = await store_product(pool, stored, ONE)
+    identity, content_id = await store_product(pool, stored, ONE, FRAME)
     base = await pool.fetchval("SELECT base FROM catalogue.content WHERE id = $1", content_id)
     product = await fetch(pool, identity)
-    stored.move(base, product.final_base, [f"{GRD}/{path}" for path, data in ONE.items() if data is not None])
+    stored.move(base, product.final_base, [f"{FRAME}/{path}" for path, data in ONE.items() if data is not None])
     async with worker(dsn, pool, stored):
         product = await published(pool, identity)
         await nothing_left(pool)
@@ -186,20 +146,20 @@ async def test_a_worker_that_died_between_moving_and_committing_is_followed_by_o
 async def test_a_package_step_that_comes_again_after_its_commit_changes_nothing(
     dsn: str, pool: asyncpg.Pool, stored: Storage
 ) -> None:
-    identity, content_id = await store_product(pool, stored, ONE)
+    identity, content_id = await store_product(pool, stored, ONE, FRAME)
     payload = {"product_id": str(identity), "content_id": content_id}
     only_packages = service.stages(pool, stored, TYPES)[:1]
     async with running(dsn, pool, *only_packages):
         await wait_for(lambda: pool.fetchval("SELECT count(*) = 1 FROM work.history"), 20)
         first = await fetch(pool, identity)
         async with pool.acquire() as connection:
-            await emit(connection, steps.PRODUCT_DESCRIBED, key=GRD, payload=payload)
+            await emit(connection, steps.PRODUCT_DESCRIBED, key=FRAME, payload=payload)
         await wait_for(lambda: pool.fetchval("SELECT count(*) = 2 FROM work.history"), 20)
     async with worker(dsn, pool, stored):
         before = await published(pool, identity)
         async with pool.acquire() as connection:
-            await emit(connection, steps.PRODUCT_DESCRIBED, key=GRD, payload=payload)
-            await emit(connection, steps.PRODUCT_PACKAGED, key=GRD, payload=payload)
+            await emit(connection, steps.PRODUCT_DESCRIBED, key=FRAME, payload=payload)
+            await emit(connection, steps.PRODUCT_PACKAGED, key=FRAME, payload=payload)
         await nothing_left(pool)
     after = await fetch(pool, identity)
     assert first.package_md5 == after.package_md5
@@ -208,56 +168,37 @@ async def test_a_package_step_that_comes_again_after_its_commit_changes_nothing(
     assert await pool.fetchval("SELECT count(*) FROM catalogue.change") == 1
 
 
-class Gated(LocalStorage):
-    """Storage in which the reader of one file, once opened, is held until the test lets it go."""
-
-    def __init__(self, storage: LocalStorage, at: str) -> None:
-        super().__init__(storage.root)
-        self.reached = threading.Event()
-        self.gate = threading.Event()
-        self.opened: list[str] = []
-        self._at = at
-
-    def open(self, key: str) -> Reader:
-        reader = super().open(key)
-        self.opened.append(key.partition(f"/{GRD}/")[2])
-        if key.endswith(f"/{self._at}") and not self.reached.is_set():
-            self.reached.set()
-            assert self.gate.wait(20)
-        return reader
-
-
 @pytest.mark.parametrize("at", ["manifest.safe", "void"], ids=["first", "last"])
 async def test_content_that_is_replaced_while_it_is_verified_is_given_up_and_deleted(
     dsn: str, pool: asyncpg.Pool, storage: LocalStorage, at: str
 ) -> None:
     gated = Gated(storage, at)
-    identity, old = await store_product(pool, storage, ONE)
+    identity, old = await store_product(pool, storage, ONE, FRAME)
     final_base = (await fetch(pool, identity)).final_base
     async with worker(dsn, pool, gated):
         await wait_for(gated.reached.is_set)
-        again, new = await store_product(pool, storage, TWO)
+        again, new = await store_product(pool, storage, TWO, FRAME)
         discarded = "SELECT count(*) = 1 FROM work.history WHERE stage = 'catalogue.discard'"
         await wait_for(lambda: pool.fetchval(discarded), 20)
         # S3 moves file by file: one may arrive after those that were there have been deleted
-        storage.put(f"{final_base}/{GRD}/late", b"")
+        storage.put(f"{final_base}/{FRAME}/late", b"")
         gated.gate.set()
         product = await published(pool, identity)
         await nothing_left(pool)
     assert again == identity
     assert product.content_id == new != old
-    assert product.package_md5 == hashlib.md5(package_of(TWO)).digest()
+    assert product.package_md5 == hashlib.md5(package_of(TWO, FRAME)).digest()
     assert keys(storage) == final_keys(product, TWO)
 
 
 async def test_content_that_was_moved_by_a_worker_that_died_and_then_replaced_leaves_nothing(
     dsn: str, pool: asyncpg.Pool, stored: Storage
 ) -> None:
-    identity, old = await store_product(pool, stored, ONE)
+    identity, old = await store_product(pool, stored, ONE, FRAME)
     base = await pool.fetchval("SELECT base FROM catalogue.content WHERE id = $1", old)
     product = await fetch(pool, identity)
-    stored.move(base, product.final_base, [f"{GRD}/{path}" for path, data in ONE.items() if data is not None])
-    await store_product(pool, stored, TWO)
+    stored.move(base, product.final_base, [f"{FRAME}/{path}" for path, data in ONE.items() if data is not None])
+    await store_product(pool, stored, TWO, FRAME)
     async with worker(dsn, pool, stored):
         product = await published(pool, identity)
         await nothing_left(pool)
@@ -268,7 +209,7 @@ async def test_an_attempt_that_lost_its_lease_has_no_effect(
     dsn: str, pool: asyncpg.Pool, storage: LocalStorage
 ) -> None:
     gated = Gated(storage, "manifest.safe")
-    identity, _ = await store_product(pool, storage, ONE)
+    identity, _ = await store_product(pool, storage, ONE, FRAME)
     async with worker(dsn, pool, gated):
         await wait_for(gated.reached.is_set)
         # as if this process had been stopped for longer than its lease, and another had taken over
@@ -289,41 +230,41 @@ async def test_a_large_product_is_read_no_further_when_the_lease_is_lost(
 ) -> None:
     monkeypatch.setattr(sealing, "PAUSE_AFTER", 1)  # every file is large
     gated = Gated(storage, "manifest.safe")
-    identity, _ = await store_product(pool, storage, ONE)
+    identity, _ = await store_product(pool, storage, ONE, FRAME)
     async with worker(dsn, pool, gated):
         await wait_for(gated.reached.is_set)
         await pool.execute("UPDATE work.step SET token = gen_random_uuid(), lease_until = clock_timestamp()")
         gated.gate.set()
         product = await published(pool, identity)
     assert gated.opened == ["manifest.safe", "manifest.safe", "measurement/iw-vv.tiff", "void"]
-    assert product.package_md5 == hashlib.md5(package_of(ONE)).digest()
+    assert product.package_md5 == hashlib.md5(package_of(ONE, FRAME)).digest()
 
 
 async def test_packaged_content_that_is_replaced_before_publication_is_not_published(
     dsn: str, pool: asyncpg.Pool, storage: Storage
 ) -> None:
     package_stage, _ = service.stages(pool, storage, TYPES)
-    identity, _ = await store_product(pool, storage, ONE)
+    identity, _ = await store_product(pool, storage, ONE, FRAME)
     async with running(dsn, pool, package_stage):
         await wait_for(lambda: pool.fetchval("SELECT state = 'packaged' FROM catalogue.product"))
-    _, new = await store_product(pool, storage, TWO)
+    _, new = await store_product(pool, storage, TWO, FRAME)
     async with worker(dsn, pool, storage):
         product = await published(pool, identity)
         await nothing_left(pool)
     assert product.content_id == new
-    assert product.package_md5 == hashlib.md5(package_of(TWO)).digest()
+    assert product.package_md5 == hashlib.md5(package_of(TWO, FRAME)).digest()
     assert await pool.fetchval("SELECT count(*) FROM catalogue.change") == 1
     assert keys(storage) == final_keys(product, TWO)
 
 
 async def test_a_revision_takes_the_place_of_the_published_one(dsn: str, pool: asyncpg.Pool, storage: Storage) -> None:
     async with worker(dsn, pool, storage):
-        first, _ = await store_product(pool, storage, ONE)
+        first, _ = await store_product(pool, storage, ONE, FRAME)
         old = await published(pool, first)
-        second, _ = await store_product(pool, storage, TWO, on_change="revise")
+        second, _ = await store_product(pool, storage, TWO, FRAME, on_change="revise")
         new = await published(pool, second)
         await nothing_left(pool)
-    assert second == product_id(GRD, 2)
+    assert second == product_id(FRAME, 2)
     assert (await fetch(pool, first)).state == "superseded"
     # the old bytes are retention's to delete
     assert keys(storage) == final_keys(old, ONE) | final_keys(new, TWO)
@@ -332,7 +273,7 @@ async def test_a_revision_takes_the_place_of_the_published_one(dsn: str, pool: a
 async def test_publishers_at_the_same_time_give_each_product_its_own_position(
     dsn: str, pool: asyncpg.Pool, storage: Storage
 ) -> None:
-    names = [GRD.replace("6FF8", f"{number:04X}") for number in range(20)]
+    names = [FRAME.replace("_2160_", f"_{number:04d}_") for number in range(20)]
     for name in names:
         await store_product(pool, storage, {"manifest.safe": name.encode()}, name)
     async with worker(dsn, pool, storage), worker(dsn, pool, storage, worker="w2"):

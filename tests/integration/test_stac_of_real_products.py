@@ -13,7 +13,7 @@ from refsys.core.errors import RefsysError
 from refsys.core.filters import EVERYTHING
 from refsys.core.products import FileEntry
 from refsys.core.times import format_instant
-from refsys.distribution.packages import lay_out, layout_for
+from refsys.distribution.packages import lay_out
 from refsys.distribution.stac import reading
 from refsys.missions import load_types
 from tests.real_products import PRODUCTS, offers
@@ -35,7 +35,7 @@ def entry_of(name, path):
         description, _ = examine_files(recognised, lambda member, most=None: data[member][:most], files)
     except RefsysError:
         return None
-    layout = layout_for(recognised.type.packaging)
+    layout = 0 if recognised.type.packaging == "bare" else 1
     package = lay_out(layout, name, description.sensing_start, files)
     stored = bulk.StoredPackage("P", files, layout, package.name, package.size_bytes, b"m" * 16, b"b" * 32)
     return bulk.Entry(recognised, description, "real", package=stored)
