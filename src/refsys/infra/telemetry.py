@@ -65,6 +65,21 @@ _VOLUMES_SQL = """
       FROM distribution.volume WHERE day >= $1 GROUP BY day
 """
 _TAKEN_SQL = "SELECT distribution.slots_taken()"
+#: Subscriptions of users: how many, what waits for them, how many fail and for how long; and how far the feed was not
+#: looked through for one that waits for nothing else.
+SUBSCRIPTIONS_SQL: Final = """
+    SELECT kinds.kind, statuses.status, count(s.id) AS subscriptions, coalesce(sum(s.queued), 0)::bigint AS waiting,
+           count(*) FILTER (WHERE s.attempts > 0) AS failing,
+           coalesce(extract(epoch FROM clock_timestamp() - min(s.failing_since)), 0)::float8 AS failing_s,
+           coalesce(max(last.position - s.position) FILTER (WHERE s.status = 'running'), 0) AS behind
+      FROM unnest(ARRAY['pull', 'push']) AS kinds(kind)
+     CROSS JOIN unnest(ARRAY['running', 'paused']) AS statuses(status)
+     CROSS JOIN (SELECT coalesce(max(position), 0) AS position FROM catalogue.change) last
+      LEFT JOIN distribution.subscription s
+             ON s.status = statuses.status AND (s.endpoint IS NOT NULL) = (kinds.kind = 'push')
+     GROUP BY kinds.kind, statuses.status
+     ORDER BY kinds.kind, statuses.status
+"""
 _PUBLISHED_SQL = """
     SELECT count(*) FILTER (WHERE kind = 'created') AS published, max(position) AS position,
            extract(epoch FROM max(at))::float8 AS latest
@@ -114,7 +129,7 @@ class Metrics:
     async def _of_database(self) -> list[Metric]:
         up = GaugeMetricFamily("refsys_database_up", "1 where PostgreSQL answers")
         try:
-            subscribed, queues, published, ruling, volumes, taken = await self._counts(CHECK_TIMEOUT_S)
+            subscribed, queues, published, ruling, volumes, taken, told = await self._counts(CHECK_TIMEOUT_S)
         except DATABASE_ERRORS:
             up.add_metric([], 0)
             return [up]
@@ -148,7 +163,8 @@ class Metrics:
             "refsys_products_held", "products that a hold keeps from being published", value=ruling[0]["products"]
         )
         going_on = GaugeMetricFamily("refsys_downloads_active", "downloads that go on now", value=taken)
-        return [up, steps, waiting, counted, feed, latest, rules, held, going_on, *self._volumes.add(volumes)]
+        families = [up, steps, waiting, counted, feed, latest, rules, held, going_on]
+        return [*families, *self._volumes.add(volumes), *_of_subscriptions(told)]
 
     async def _count(self) -> tuple[Any, ...]:
         async with self._pool.acquire() as connection:
@@ -159,6 +175,7 @@ class Metrics:
                 await connection.fetch(RULES_SQL),
                 await connection.fetch(_VOLUMES_SQL, self._volumes.since),
                 await connection.fetchval(_TAKEN_SQL),
+                await connection.fetch(SUBSCRIPTIONS_SQL),
             )
 
     async def _of_storage(self) -> list[Metric]:
@@ -278,6 +295,34 @@ def live() -> dict[str, Any]:
 
 def _told(error: BaseException) -> str:
     return str(error) or ("does not answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
+
+
+def _of_subscriptions(rows: Sequence[asyncpg.Record]) -> list[Metric]:
+    """By kind and status, those that there are none of too."""
+    number = GaugeMetricFamily("refsys_subscriptions", "subscriptions of users", labels=["kind", "status"])
+    waiting = GaugeMetricFamily(
+        "refsys_notifications_waiting", "notifications in the queues of subscriptions", labels=["kind", "status"]
+    )
+    for row in rows:
+        number.add_metric([row["kind"], row["status"]], row["subscriptions"])
+        waiting.add_metric([row["kind"], row["status"]], row["waiting"])
+    running = [row for row in rows if row["status"] == "running"]
+    failing = GaugeMetricFamily(
+        "refsys_subscriptions_failing",
+        "running subscriptions whose endpoint did not take the last notification",
+        value=sum(row["failing"] for row in running),
+    )
+    failing_s = GaugeMetricFamily(
+        "refsys_push_failing_seconds",
+        "how long the endpoint that fails longest has taken nothing",
+        value=max(row["failing_s"] for row in running),
+    )
+    behind = GaugeMetricFamily(
+        "refsys_subscriptions_behind",
+        "changes that were not looked at yet for the running subscription that is furthest behind",
+        value=max(row["behind"] for row in running),
+    )
+    return [number, waiting, failing, failing_s, behind]
 
 
 class _Fixed:
