@@ -31,6 +31,7 @@ COMMANDS: Final = (
     "audit",
     "feed",
     "downloads",
+    "subscription",
     "parked",
     "replay",
     "import",
