@@ -6,7 +6,7 @@ import pytest
 import shapely
 from hypothesis import given, settings
 
-from refsys.core.areas import Area, area_of
+from refsys.core.areas import Area, area_of, area_of_box, areas_of
 from tests import filter_strategies
 
 
@@ -75,3 +75,56 @@ def test_geojson_becomes_an_area_or_says_why_not():
     assert area_of({"type": "Point", "coordinates": [1, 2, 300]}) == Area("Point", (1.0, 2.0))
     with pytest.raises(ValueError, match="not closed"):
         area_of({"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1]]]})
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        None, [], "Point", 5, {}, {"type": "Point"}, {"type": "Circle", "coordinates": [0, 0]}, {"type": ["Point"]},
+        {"type": "Point", "coordinates": None}, {"type": "Point", "coordinates": [1]},
+        {"type": "Point", "coordinates": {}},
+        {"type": "Point", "coordinates": [True, False]}, {"type": "Point", "coordinates": ["1", "2"]},
+        {"type": "Point", "coordinates": [10**400, 0]}, {"type": "Point", "coordinates": [math.inf, 0]},
+        {"type": "Point", "coordinates": [[0, 0]]}, {"type": "Polygon", "coordinates": [0, 0]},
+        {"type": "Polygon", "coordinates": [[[[0, 0]]]]}, {"type": "MultiPolygon", "coordinates": [[]]},
+        {"type": "LineString", "coordinates": [[0, 0]] * 20_001},
+        {"type": "GeometryCollection", "geometries": []}, {"type": "GeometryCollection", "geometries": None},
+        {"type": "GeometryCollection", "geometries": [{"type": "GeometryCollection", "geometries": []}]},
+    ],
+)  # fmt: skip
+def test_geojson_that_is_none_is_refused(geometry):
+    with pytest.raises(ValueError, match=r"^(is|has|cannot) "):
+        areas_of(geometry)
+
+
+def test_a_collection_has_its_areas():
+    point = {"type": "Point", "coordinates": [1, 2]}
+    line = {"type": "MultiPoint", "coordinates": [[1, 2], [3, 4, 5]]}
+    areas = areas_of({"type": "GeometryCollection", "geometries": [point, line]})
+    assert areas == (Area("Point", (1.0, 2.0)), Area("MultiPoint", ((1.0, 2.0), (3.0, 4.0))))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "bounds"),
+    [
+        ([10, 20, 30, 40], (10, 20, 30, 40)), ([10, 20, -5, 30, 40, 5], (10, 20, 30, 40)),
+        ([170, -10, -170, 10], (-180, -10, 180, 10)), ([5, 5, 5, 5], (5, 5, 5, 5)), ([5, 5, 5, 9], (5, 5, 5, 9)),
+        ([-180, -90, 180, 90], (-180, -90, 180, 90)),
+    ],
+)  # fmt: skip
+def test_a_box_is_an_area(numbers, bounds):
+    area = area_of_box(numbers)
+    assert area.problem() == ""
+    assert area.shape().bounds == bounds
+    if numbers[0] == 170:
+        assert not area.shape().intersects(shapely.Point(0, 0))
+        assert area.shape().area == 400
+
+
+@pytest.mark.parametrize(
+    "numbers", [[], [1, 2, 3], [1, 2, 3, 4, 5], ["1", 2, 3, 4], [0, 10, 1, 5], [0, 0, 181, 1], [0, -91, 1, 1], None,
+                [math.nan, 0, 1, 1], [True, 0, 1, 1]],
+)  # fmt: skip
+def test_a_box_that_is_none_is_refused(numbers):
+    with pytest.raises(ValueError, match=r"^(is|has) "):
+        area_of_box(numbers)

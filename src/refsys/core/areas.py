@@ -22,6 +22,8 @@ Ring = list[tuple[float, float]]
 
 #: Most positions of one area.
 POSITIONS_LIMIT: Final = 20_000
+#: Most geometries of a collection.
+_MEMBERS_LIMIT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +93,79 @@ class Area:
         return shape
 
 
-def area_of(geometry: dict[str, Any]) -> Area:
-    """The area that a GeoJSON geometry draws; heights are dropped. Raises ValueError that says what is wrong."""
-    area = Area(geometry["type"], _frozen(geometry["coordinates"]))
+#: How deep lists of positions are nested.
+_DEPTHS: Final[dict[str, int]] = {
+    "Point": 0,
+    "MultiPoint": 1,
+    "LineString": 1,
+    "MultiLineString": 2,
+    "Polygon": 2,
+    "MultiPolygon": 3,
+}
+
+
+def area_of(geometry: Any) -> Area:
+    """The area that a GeoJSON geometry from outside draws; heights are dropped.
+
+    Raises ValueError that says what is wrong, as the end of a sentence that begins with the geometry.
+    """
+    kind: Any = geometry.get("type") if isinstance(geometry, dict) else None
+    depth = _DEPTHS.get(kind) if isinstance(kind, str) else None
+    if depth is None:
+        raise ValueError(f"is none of {', '.join(_DEPTHS)}")
+    area = Area(kind, _frozen(geometry.get("coordinates"), depth))
     if problem := area.problem():
         raise ValueError(problem)
     return area
 
 
-def _frozen(coordinates: Any) -> tuple[Any, ...]:
-    if coordinates and isinstance(coordinates[0], int | float):
-        return float(coordinates[0]), float(coordinates[1])
-    return tuple(_frozen(member) for member in coordinates)
+def areas_of(geometry: Any) -> tuple[Area, ...]:
+    """The areas of a GeoJSON geometry, which may be a GeometryCollection without another inside. Raises ValueError."""
+    if not isinstance(geometry, dict) or geometry.get("type") != "GeometryCollection":
+        return (area_of(geometry),)
+    members = geometry.get("geometries")
+    if not isinstance(members, list) or not 0 < len(members) <= _MEMBERS_LIMIT:
+        raise ValueError(f"has no list of 1 to {_MEMBERS_LIMIT} geometries")
+    return tuple(area_of(member) for member in members)
+
+
+def area_of_box(numbers: Any) -> Area:
+    """The area of a bounding box: west, south, east, north (or six numbers, with heights between).
+
+    Where west is greater than east it goes across the antimeridian (RFC 7946 5.2). Raises ValueError.
+    """
+    if not isinstance(numbers, list | tuple) or len(numbers) not in (4, 6) or not all(map(_is_number, numbers)):
+        raise ValueError("is no list of 4 or 6 numbers")
+    half = len(numbers) // 2
+    west, south, east, north = (float(number) for number in (*numbers[:2], *numbers[half : half + 2]))
+    for lon, lat in ((west, south), (east, north)):
+        if not (abs(lon) <= 180.0 and abs(lat) <= 90.0):
+            raise ValueError(f"has the corner {lon:.15g} {lat:.15g}, which is no longitude and latitude")
+    if south > north:
+        raise ValueError(f"has its south, {south:.15g}, north of its north, {north:.15g}")
+    if west > east:
+        east += 360.0
+    if west == east and south == north:
+        return Area("Point", (west, south))
+    if west == east or south == north:
+        return Area("LineString", ((west, south), (east, north)))
+    return Area("Polygon", (((west, south), (east, south), (east, north), (west, north), (west, south)),))
+
+
+def _frozen(coordinates: Any, depth: int) -> tuple[Any, ...]:
+    if not isinstance(coordinates, list | tuple):
+        raise ValueError("has no list where coordinates are required")
+    if depth:
+        if len(coordinates) > POSITIONS_LIMIT:
+            raise ValueError(f"has more than {POSITIONS_LIMIT} positions")
+        return tuple(_frozen(member, depth - 1) for member in coordinates)
+    if not 2 <= len(coordinates) <= 4 or not all(map(_is_number, coordinates)):
+        raise ValueError("has no position of two or three numbers where one is required")
+    return float(coordinates[0]), float(coordinates[1])
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) <= 360)
 
 
 def _positions(coordinates: Any) -> Iterator[tuple[float, float]]:
