@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refsys.cli.acting import Json, run
+from refsys.cli.acting import Json, print_json, run
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -38,7 +38,7 @@ def list_(
     found, last = run(context, ask)
     if as_json:
         for subscription in found[:limit]:
-            typer.echo(_json_line(subscription, last))
+            print_json(_members(subscription, last))
         return
     from refsys.cli.terminal import open_console
 
@@ -62,7 +62,7 @@ def show(context: typer.Context, subscription_id: Id, as_json: Json = False) -> 
 
     found, last = run(context, ask)
     if as_json:
-        typer.echo(_json_line(found, last))
+        print_json(_members(found, last))
         return
     _print(found, last)
 
@@ -191,12 +191,7 @@ def _print(subscription: Subscription, last: int) -> None:
             console.print(f"{name:<14} {printable(text)}", soft_wrap=True, markup=False)
 
 
-def _json_line(subscription: Subscription, last: int) -> str:
+def _members(subscription: Subscription, last: int) -> dict[str, Any]:
     from dataclasses import asdict
 
-    import orjson
-
-    from refsys.cli.finding import to_plain
-
-    members = asdict(subscription) | {"behind": max(0, last - subscription.position)}
-    return orjson.dumps(to_plain(members)).decode()
+    return asdict(subscription) | {"behind": max(0, last - subscription.position)}
