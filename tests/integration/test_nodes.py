@@ -129,8 +129,8 @@ async def test_no_name_leads_elsewhere(server, storage, pool, client) -> None:
     storage.put("secret.txt", b"not for users")
     hostile = [
         "..", ".", "", "/", "../secret.txt", "../../../../../../secret.txt", f"{GRD}/manifest.safe", "\0", "a\0",
-        "\n", "%", "_", "manifest.saf%", "manifest.saf_", "'", "''", "'; DROP TABLE catalogue.file; --", "manifest.safe\n",
-        "x" * 20_000, "Manifest.safe", "\\..", "manifest.safe/",
+        "\n", "%", "_", "manifest.saf%", "manifest.saf_", "'", "''", "'; DROP TABLE catalogue.file; --",
+        "manifest.safe\n", "x" * 20_000, "Manifest.safe", "\\..", "manifest.safe/",
     ]  # fmt: skip
     for name in hostile:
         for tail, names in (("/$value", (GRD, name)), ("/Nodes", (GRD, "measurement", name)), ("", (name,))):
@@ -139,7 +139,8 @@ async def test_no_name_leads_elsewhere(server, storage, pool, client) -> None:
     raw = [
         b"/Nodes(%ff)/$value", b"/Nodes()/$value", b"/Nodes(/$value", b"/Nodes)/Nodes", b"/Nodes/$value", b"/Nodesx",
         b"/Nodes/Nodes", b"/Nodes(a)Nodes(b)/$value", b"/Nodes(%s)/$value/$value" % GRD.encode(), b"/Nodes/",
-        b"/Nodes(%s)/../../$value" % GRD.encode(), b"/Nodes(%s)%%2F$value" % GRD.encode(), b"/Nodes(a)/%2f", b"/Nodes//",
+        b"/Nodes(%s)/../../$value" % GRD.encode(), b"/Nodes(%s)%%2F$value" % GRD.encode(), b"/Nodes(a)/%2f",
+        b"/Nodes//",
     ]  # fmt: skip
     for path in raw:
         url = httpx.URL(server.url).copy_with(raw_path=b"/odata/v1/Products(%s)" % str(identity).encode() + path)

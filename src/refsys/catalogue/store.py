@@ -39,18 +39,6 @@ SELECT content_id, path, size, crc32, md5, blake3 FROM catalogue.file
 _FILE_AT = """
 SELECT path, size, crc32, md5, blake3, is_folder FROM catalogue.file WHERE content_id = $1 AND path = $2
 """
-# the first two names of each path below the folder are all that is looked at: a folder has as many children as there
-# are second names below its own
-_CHILDREN = """
-SELECT name, coalesce(max(size) FILTER (WHERE below = ''), 0) AS size, count(*) FILTER (WHERE below <> '') AS children
-  FROM (SELECT split_part(rest, '/', 1) AS name, split_part(rest, '/', 2) AS below, max(size) AS size
-          FROM (SELECT substr(path, $3) AS rest, size FROM catalogue.file
-                 WHERE content_id = $1 AND path ^@ $2) paths
-         GROUP BY 1, 2) names
- WHERE $4::text IS NULL OR name = $4
- GROUP BY name
- ORDER BY name COLLATE "C"
-"""
 
 
 def product_from(row: Mapping[str, Any]) -> Product:
@@ -121,19 +109,6 @@ async def file_at(connection: asyncpg.Connection, content_id: int, path: str) ->
     """The file or empty folder at a path; None where there is none."""
     row = await connection.fetchrow(_FILE_AT, content_id, path)
     return FileEntry(*row) if row else None
-
-
-async def children_of(connection: asyncpg.Connection, content_id: int, folder: str) -> list[tuple[str, int, int]]:
-    """What lies in a folder ("": the top): name, size in bytes, how many children, by name. None of a file."""
-    prefix = f"{folder}/" if folder else ""
-    return [tuple(row) for row in await connection.fetch(_CHILDREN, content_id, prefix, len(prefix) + 1, None)]
-
-
-async def child_at(connection: asyncpg.Connection, content_id: int, path: str) -> tuple[str, int, int] | None:
-    """The file or folder at a path, as `children_of` has it; None where there is none."""
-    name = path.rpartition("/")[2]
-    rows = await connection.fetch(_CHILDREN, content_id, path, len(path) - len(name) + 1, name)
-    return tuple(rows[0]) if rows else None
 
 
 def _files(row: asyncpg.Record) -> list[FileEntry]:

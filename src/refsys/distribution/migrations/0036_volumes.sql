@@ -36,3 +36,21 @@ CREATE FUNCTION distribution.slots_taken() RETURNS bigint LANGUAGE sql AS $$
      WHERE locktype = 'advisory' AND classid = 1919247987 AND objsubid = 2 AND granted
        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 $$;
+
+-- What lies in a folder of a product: names, sizes (of files) and how many children each has, by name. `scanned` is how
+-- the paths looked at begin, the first `skipped` characters of them lie above the folder; `wanted` is the one name that
+-- is wanted, or NULL. Planned for each folder: the index on paths is used where the database's collation allows it.
+CREATE FUNCTION distribution.children(content bigint, scanned text, skipped int, wanted text)
+RETURNS TABLE (name text, size bigint, children bigint) LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    RETURN QUERY
+    SELECT n.name, coalesce(max(n.size) FILTER (WHERE n.below = ''), 0), count(*) FILTER (WHERE n.below <> '')
+      FROM (SELECT split_part(rest, '/', 1) AS name, split_part(rest, '/', 2) AS below, max(f.size) AS size
+              FROM catalogue.file f, substr(f.path, skipped + 1) AS rest
+             WHERE f.content_id = content AND f.path ^@ scanned
+             GROUP BY 1, 2) n
+     WHERE wanted IS NULL OR n.name = wanted
+     GROUP BY n.name
+     ORDER BY n.name COLLATE "C";
+END $$;

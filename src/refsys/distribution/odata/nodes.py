@@ -5,11 +5,13 @@ Names are only ever looked up in the product's file table: nothing that a name c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 from uuid import UUID
 
+import asyncpg
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +19,7 @@ from starlette.routing import Route
 
 from refsys.catalogue import store
 from refsys.catalogue.compiler import Scope
+from refsys.catalogue.search import TooCostly
 from refsys.distribution.assets import Asset
 from refsys.distribution.odata.download import Downloads, published
 from refsys.distribution.odata.errors import ODataError
@@ -25,6 +28,10 @@ from refsys.distribution.served import Served
 _JSON: Final = "application/json"
 _NODES: Final = "Nodes"
 _VALUE: Final = "$value"
+#: From so many nodes on an answer is written off the event loop.
+_MANY: Final = 1000
+
+_CHILDREN: Final = "SELECT name, size, children FROM distribution.children($1, $2, $3, $4)"
 
 
 def routes(served: Served, downloads: Downloads, root: str, scope: Scope = Scope.PUBLIC) -> list[Route]:
@@ -37,10 +44,15 @@ def routes(served: Served, downloads: Downloads, root: str, scope: Scope = Scope
             return await downloads.file(request, key, "/".join(path), scope)
         async with served.connection() as (connection, budget):
             row = await published(connection, key, budget, scope)
-            found = await _listed(connection, row, path, lists=asked == _NODES)
+            try:
+                async with asyncio.timeout(budget.left_s()):
+                    found = await _listed(connection, row, path, lists=asked == _NODES)
+            except TimeoutError as error:
+                raise TooCostly(f"the files of {row['name']} were not listed in {budget.seconds:g} s") from error
         above = path if asked == _NODES else path[:-1]
         url = f"{served.base_url(request)}{root}/Products({key})"
-        body = orjson.dumps({"result": [_node(node, f"{url}{_encoded(above)}") for node in found]})
+        above_url = f"{url}{_encoded(above)}"
+        body = await asyncio.to_thread(_body, found, above_url) if len(found) > _MANY else _body(found, above_url)
         return Response(body, media_type=_JSON)
 
     async def zipped(request: Request) -> Response:
@@ -102,20 +114,29 @@ def _name(text: str) -> str:
     return name
 
 
-async def _listed(connection: Any, row: Any, path: Sequence[str], *, lists: bool) -> Sequence[tuple[str, int, int]]:
-    """The children of a node, or itself. Raises ODataError: 404 where it is not there."""
-    where = "/".join(path)
-    if not lists:
-        found = await store.child_at(connection, row["content_id"], where)
-        nodes = [found] if found else []
+async def _listed(
+    connection: asyncpg.Connection, row: asyncpg.Record, path: Sequence[str], *, lists: bool
+) -> list[asyncpg.Record]:
+    """The children of a node, or itself: name, size in bytes, how many children. Raises ODataError: 404 without it."""
+    content_id, where = row["content_id"], "/".join(path)
+    nodes: list[asyncpg.Record]
+    if lists:
+        prefix = f"{where}/" if path else ""
+        nodes = await connection.fetch(_CHILDREN, content_id, prefix, len(prefix), None)
+        is_there = bool(nodes) or not path or await store.file_at(connection, content_id, where) is not None
     else:
-        nodes = await store.children_of(connection, row["content_id"], where)
-    if not nodes and path and (not lists or await store.file_at(connection, row["content_id"], where) is None):
+        nodes = await connection.fetch(_CHILDREN, content_id, where, len(where) - len(path[-1]), path[-1])
+        is_there = bool(nodes)
+    if not is_there:
         raise ODataError(f"{row['name']} has no node {where[:200]!a}", status=404)
     return nodes
 
 
-def _node(node: tuple[str, int, int], above: str) -> dict[str, Any]:
+def _body(nodes: Sequence[asyncpg.Record], above: str) -> bytes:
+    return orjson.dumps({"result": [_node(node, above) for node in nodes]})
+
+
+def _node(node: asyncpg.Record, above: str) -> dict[str, Any]:
     name, size, children = node
     return {
         "Id": name,
