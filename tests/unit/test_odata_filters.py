@@ -23,7 +23,9 @@ from refsys.core.filters import (
     Or,
     Property,
     TextMatch,
+    all_of,
     atoms,
+    negate,
 )
 from refsys.distribution.odata.errors import ODataError
 from refsys.distribution.odata.parser import parse_filter
@@ -386,3 +388,20 @@ def test_a_filter_with_a_piece_changed_is_understood_or_refused(expression, data
     cut = data.draw(st.integers(0, 5))
     with contextlib.suppress(ODataError):
         parse(text[:at] + data.draw(st.one_of(_PIECES, st.characters())) + text[at + cut :])
+
+
+def test_a_family_of_sentinel_1_products_stands_for_its_members_as_at_the_hub() -> None:
+    wanted = parse(lambda_of("att/OData.CSC.StringAttribute/Value eq 'GRD'", name="productType"))
+    assert isinstance(wanted, In)
+    values = {value.value for value in wanted.values}
+    assert {"GRD", "IW_GRDH_1S", "EW_GRDM_1S", "S3_GRDF_1S"} <= values
+    assert not [value for value in values if "SLC" in str(value)]
+    same = parse(lambda_of("att/OData.CSC.StringAttribute/Value in ('GRD')", name="productType"))
+    assert same == wanted
+    unequal = parse(lambda_of("att/OData.CSC.StringAttribute/Value ne 'GRD'", name="productType"))
+    assert unequal == all_of(negate(IsNull(Attribute("productType"))), negate(wanted))
+    for text in ("att/OData.CSC.StringAttribute/Value eq 'IW_GRDH_1S'", "startswith(att/Value,'GRD')"):
+        assert "SLC" not in str(parse(lambda_of(text, name="productType")))
+    assert parse(lambda_of("att/Value eq 'GRD'", name="processorName")) == Comparison(
+        Attribute("processorName"), Op.EQ, Literal("GRD")
+    )

@@ -40,6 +40,7 @@ from refsys.core.filters import (
 )
 from refsys.distribution.odata.cursor import Cursor, nearest
 from refsys.distribution.odata.errors import ODataError
+from refsys.distribution.odata.families import with_families
 from refsys.distribution.odata.tokens import T, Token, fail, tokens_of
 from refsys.distribution.odata.values import BOOLEANS, KINDS, is_value, text_of, value_of
 from refsys.distribution.odata.vocabulary import ATTRIBUTE_TYPES, Vocabulary
@@ -60,7 +61,8 @@ _VALUE = re.compile(r"(?:OData\.CSC\.(\w+)Attribute/)?(\w+)", re.ASCII)
 
 def parse_filter(text: str, vocabulary: Vocabulary) -> Expression:
     """The expression that a `$filter` (percent-decoded) means. Raises ODataError that says where and what."""
-    return _Parser(tokens_of(text), vocabulary).filter()
+    found = _Parser(tokens_of(text), vocabulary).filter()
+    return with_families(found) if "productType" in text else found
 
 
 @dataclass(frozen=True, slots=True)
