@@ -11,7 +11,10 @@ DEBIAN := $(VENV)/debian/usr/lib/postgresql/15/lib/postgis-3.so
 # what drives bench-search
 WRK := $(VENV)/wrk/usr/bin/wrk
 
-.PHONY: help setup demo test check bench bench-pipeline bench-download bench-catalogue bench-search bench-scale nginx soak lock clean
+# the strangers of test-clients, in an environment of their own
+CLIENTS := $(VENV)/clients/.ready
+
+.PHONY: help setup demo test test-clients check bench bench-pipeline bench-download bench-catalogue bench-search bench-scale nginx soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -36,6 +39,9 @@ check: $(READY)  ## format, lint, types, floors and unit tests
 
 test: $(READY)  ## all tests but the soak proofs
 	$(BIN)/pytest tests -m "not soak" --durations=15
+
+test-clients: $(READY) $(CLIENTS)  ## EODAG, CDSETool, sentineleof, pystac-client and stac-api-validator against the running system
+	$(BIN)/python -m tests.clients
 
 soak: $(READY)  ## the longer proofs
 	$(BIN)/pytest tests -m "soak or chaos" --timeout=3600
@@ -68,6 +74,11 @@ $(WRK): benchmarks/get-wrk.sh
 
 $(DEBIAN): benchmarks/get-postgis.sh
 	benchmarks/get-postgis.sh $(abspath $(VENV))
+	touch $@
+
+$(CLIENTS): tests/clients/requirements.txt
+	$(PYTHON) -m venv $(VENV)/clients
+	$(VENV)/clients/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
 	touch $@
 
 nginx: $(READY)

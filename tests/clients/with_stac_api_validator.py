@@ -1,0 +1,50 @@
+"""stac-api-validator, for every conformance class that it knows and the service announces."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import requests
+
+from tests.clients.telling import arguments, tell
+
+url, *_ = arguments()
+ROOT = f"{url}/stac"
+#: The validator's names, and how the URIs of the classes end.
+KNOWN = {
+    "core": "v1.0.0/core",
+    "browseable": "v1.0.0/browseable",
+    "children": "v1.0.0/children",
+    "collections": "v1.0.0/collections",
+    "features": "v1.0.0/ogcapi-features",
+    "item-search": "v1.0.0/item-search",
+    "filter": "v1.0.0/item-search#filter",
+    **{f"item-search#{each}": f"v1.0.0/item-search#{each}" for each in ("sort", "fields", "query")},
+    **{f"features#{each}": f"v1.0.0/ogcapi-features#{each}" for each in ("sort", "fields", "query")},
+}
+announced = requests.get(ROOT, timeout=20).json()["conformsTo"]
+classes = [name for name, uri in KNOWN.items() if any(each.endswith(uri) for each in announced)]
+# all that intersect it are paged through
+area = {"type": "Polygon", "coordinates": [[[-179, -89], [179, -89], [179, 89], [-179, 89], [-179, -89]]]}
+collection = "sentinel-2-l2a"
+more = [
+    "--fields-nested-property", "properties.eo:cloud_cover",
+    "--query-comparison-field", "eo:cloud_cover", "--query-eq-value", "0", "--query-neq-value", "100",
+    "--query-lt-value", "100", "--query-lte-value", "100", "--query-gt-value", "0", "--query-gte-value", "0",
+    "--query-substring-field", "platform", "--query-starts-with-value", "sentinel", "--query-ends-with-value", "a",
+    "--query-contains-value", "2", "--query-in-field", "platform", "--query-in-values", "sentinel-2a,sentinel-2b",
+]  # fmt: skip
+program = [str(Path(sys.executable).with_name("stac-api-validator")), "--root-url", ROOT]
+for name in classes:
+    needs = [] if name == "core" else ["core"]
+    asked = [word for each in (*needs, name) for word in ("--conformance", each)]
+    about = ["--collection", collection, "--geometry", json.dumps(area)]
+    done = subprocess.run([*program, *asked, *about, *more], capture_output=True, text=True, timeout=600, check=False)
+    told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    print(told, done.stderr, file=sys.stderr)
+    errors = re.findall(r"^- +(.*)$", told.partition("Errors:")[2], re.MULTILINE)
+    tell(name, ok=done.returncode == 0, detail="" if done.returncode == 0 else "; ".join(errors)[:300])
