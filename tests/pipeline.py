@@ -15,7 +15,7 @@ from refsys.infra.storage import Storage
 from refsys.infra.work import Runner
 from refsys.ingestion.inbox import run_inboxes
 from refsys.missions import TypeRegistry, load_types
-from refsys.runtime.wiring import build_stages
+from refsys.runtime.wiring import build_stages, run_subscriptions
 from tests.waiting import wait_for
 
 #: Failing steps are tried again at once; nobody waits for back-offs here.
@@ -89,7 +89,7 @@ async def running_pipeline(
     types: TypeRegistry | None = None,
     work: WorkSettings = WORK,
 ) -> AsyncIterator[Pipeline]:
-    """Watch the inboxes and run every step for the time of the block."""
+    """Watch the inboxes, run every step and tell subscribers for the time of the block."""
     settings = settings.model_copy(update={"inbox": tuple(inboxes), "work": work})
     types = types or load_types(settings.type_tables)
     stop = asyncio.Event()
@@ -97,6 +97,7 @@ async def running_pipeline(
     tasks = [
         asyncio.create_task(runner.run(stop)),
         asyncio.create_task(run_inboxes(settings, pool, storage, types, stop)),
+        asyncio.create_task(run_subscriptions(settings, pool, types, stop)),
     ]
     try:
         yield Pipeline(pool, storage, settings)

@@ -29,6 +29,7 @@ from refsys.infra.storage import open_storage
 from refsys.web import errors
 from tests.publishers import make_packaged, numbered
 from tests.stored_products import TYPES
+from tests.waiting import wait_for
 
 BASE_URL = "http://hub.test"
 #: Failing pushes are tried again at once, and receivers are on this machine.
@@ -165,3 +166,47 @@ async def receiving() -> AsyncIterator[Receiver]:
         yield receiver
     finally:
         await runner.cleanup()
+
+
+class Stream:
+    """What a client of events has got."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: httpx.Headers = httpx.Headers()
+        self.events: list[dict[str, Any]] = []
+        self.ids: list[str] = []
+        self.comments = 0
+        self.is_over = False
+
+    @property
+    def names(self) -> list[str]:
+        return [event["ProductName"] for event in self.events]
+
+    async def read(self, response: httpx.Response) -> None:
+        self.status, self.headers = response.status_code, response.headers
+        async for line in response.aiter_lines():
+            name, _, text = line.partition(": ")
+            if name == "data":
+                self.events.append(orjson.loads(text))
+            elif name == "id":
+                self.ids.append(text)
+            elif not name and text:
+                self.comments += 1
+        self.is_over = True
+
+
+@contextlib.asynccontextmanager
+async def following(client: httpx.AsyncClient, address: str, last: str = "") -> AsyncIterator[Stream]:
+    """A stream for the time of the block."""
+    stream = Stream()
+    headers = {"Last-Event-ID": last} if last else {}
+    async with client.stream("GET", f"{address}/Events", headers=headers) as response:
+        reading = asyncio.create_task(stream.read(response))
+        await wait_for(lambda: stream.status)
+        try:
+            yield stream
+        finally:
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading

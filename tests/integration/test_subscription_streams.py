@@ -5,49 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 import asyncpg
 import httpx
-import orjson
 import pytest
 
 from refsys.infra.settings import Settings, SubscriptionSettings
 from tests.publishers import numbered
-from tests.subscribing import announce, application, match, publish, subscribe
+from tests.subscribing import Stream, announce, application, following, match, publish, subscribe
 from tests.waiting import wait_for
 from tests.web import served
 
 #: Looks of a stream follow each other soon.
 WAIT_S = 0.02
-
-
-class Stream:
-    """What a client of events has got."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: httpx.Headers = httpx.Headers()
-        self.events: list[dict[str, Any]] = []
-        self.ids: list[str] = []
-        self.comments = 0
-        self.is_over = False
-
-    @property
-    def names(self) -> list[str]:
-        return [event["ProductName"] for event in self.events]
-
-    async def read(self, response: httpx.Response) -> None:
-        self.status, self.headers = response.status_code, response.headers
-        async for line in response.aiter_lines():
-            name, _, text = line.partition(": ")
-            if name == "data":
-                self.events.append(orjson.loads(text))
-            elif name == "id":
-                self.ids.append(text)
-            elif not name and text:
-                self.comments += 1
-        self.is_over = True
 
 
 @pytest.fixture
@@ -63,22 +33,6 @@ async def client(pool: asyncpg.Pool, settings: Settings, **times: float) -> Asyn
         base = f"http://127.0.0.1:{port}/odata/v1/"
         async with httpx.AsyncClient(base_url=base, headers={"X-User": "ann"}, timeout=20) as found:
             yield found
-
-
-@contextlib.asynccontextmanager
-async def following(client: httpx.AsyncClient, address: str, last: str = "") -> AsyncIterator[Stream]:
-    """A stream for the time of the block."""
-    stream = Stream()
-    headers = {"Last-Event-ID": last} if last else {}
-    async with client.stream("GET", f"{address}/Events", headers=headers) as response:
-        reading = asyncio.create_task(stream.read(response))
-        await wait_for(lambda: stream.status)
-        try:
-            yield stream
-        finally:
-            reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reading
 
 
 async def test_events_come_as_they_happen_and_go_on_behind_the_last_one(pool: asyncpg.Pool, settings: Settings) -> None:
