@@ -44,6 +44,11 @@ class Area:
             case _:
                 return False
 
+    @property
+    def size(self) -> int:
+        """How many positions it has."""
+        return sum(1 for _ in _positions(self.coordinates))
+
     def shape(self) -> BaseGeometry:
         """As Shapely's geometry, brought into [-180, 180]."""
         return _wrap(self._drawn())
@@ -126,7 +131,12 @@ def areas_of(geometry: Any) -> tuple[Area, ...]:
     members = geometry.get("geometries")
     if not isinstance(members, list) or not 0 < len(members) <= _MEMBERS_LIMIT:
         raise ValueError(f"has no list of 1 to {_MEMBERS_LIMIT} geometries")
-    return tuple(area_of(member) for member in members)
+    areas: list[Area] = []
+    for member in members:
+        areas.append(area_of(member))
+        if sum(area.size for area in areas) > POSITIONS_LIMIT:
+            raise ValueError(f"has more than {POSITIONS_LIMIT} positions")
+    return tuple(areas)
 
 
 def area_of_box(numbers: Any) -> Area:

@@ -333,8 +333,9 @@ Expression = And | Or | Not | Comparison | TextMatch | In | IsNull | ListMatch |
 Atom = Comparison | TextMatch | In | IsNull | ListMatch | Intersects | Within
 
 
-#: What is true of every product.
+#: What is true of every product, and of none.
 EVERYTHING: Final = And(())
+NOTHING: Final = Or(())
 
 
 def all_of(*terms: Expression) -> Expression:
