@@ -13,12 +13,11 @@ from referencing import Registry, Resource
 from refsys.distribution.stac.items import COMMON, EXTENSIONS, STAC_VERSION
 
 _SCHEMA = f"https://schemas.stacspec.org/v{STAC_VERSION}/item-spec/json-schema/item.json"
+_COLLECTION = _SCHEMA.replace("item", "collection")
 _SCHEMAS = get_local_schema_cache()
-_VALIDATOR = Draft7Validator(
-    _SCHEMAS[_SCHEMA],
-    registry=Registry().with_resources((url, Resource.from_contents(schema)) for url, schema in _SCHEMAS.items()),
-    format_checker=FormatChecker(),
-)
+_REGISTRY = Registry().with_resources((url, Resource.from_contents(schema)) for url, schema in _SCHEMAS.items())
+_VALIDATOR = Draft7Validator(_SCHEMAS[_SCHEMA], registry=_REGISTRY, format_checker=FormatChecker())
+_OF_COLLECTIONS = Draft7Validator(_SCHEMAS[_COLLECTION], registry=_REGISTRY, format_checker=FormatChecker())
 
 Check = Callable[[Any], bool]
 
@@ -71,6 +70,11 @@ FIELDS: dict[str, Check] = {
     "file:local_path": _matches(r"(?!-)[^/]+(?<!-)(/(?!-)[^/]+(?<!-))*"),
     "alternate:name": _TEXT,
 }
+
+
+def collection_problems(collection: dict[str, Any]) -> list[str]:
+    """What is wrong with a collection; nothing where it is sound."""
+    return [f"{error.json_path}: {error.message[:200]}" for error in _OF_COLLECTIONS.iter_errors(collection)]
 
 
 def problems(item: dict[str, Any]) -> list[str]:

@@ -55,7 +55,8 @@ def fields_of_json(value: Any) -> Fields:
         raise wrong("fields", "is an object with the lists include and exclude")
     include, exclude = (_names(value.get(key)) for key in ("include", "exclude"))
     if not include and ("include" in value or not exclude):
-        return Fields(DEFAULT, _paths(exclude))
+        excluded = _paths(exclude)
+        return Fields(tuple(path for path in DEFAULT if path not in excluded), excluded)
     return Fields(_paths(include) if include else None, _paths(exclude))
 
 
