@@ -237,5 +237,6 @@ _JSON: Final[Mapping[str, Reader]] = {
 }
 #: What can be asked of all items, of those of a collection, and of collections.
 SEARCH: Final = tuple(_TEXTS)
-ITEMS: Final = tuple(name for name in SEARCH if name not in ("collections", "ids", "intersects", "query"))
+#: pystac-client names the collection of the path again.
+ITEMS: Final = tuple(name for name in SEARCH if name not in ("intersects", "query"))
 COLLECTIONS: Final = ("q", "bbox", "datetime", "limit", "page")
