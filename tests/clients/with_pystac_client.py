@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 import requests
+from blake3 import blake3
 from pystac_client import Client
 
 from tests.clients.telling import arguments, check_zip, doing, expect, watch
@@ -13,7 +14,7 @@ from tests.clients.telling import arguments, check_zip, doing, expect, watch
 url, user, password, folder = arguments()
 stac = Client.open(f"{url}/stac")
 #: Multihash codes (multiformats table).
-HASHES = {"d50110": hashlib.md5, "1220": hashlib.sha256}
+HASHES = {"d50110": hashlib.md5, "1220": hashlib.sha256, "1e20": blake3}
 
 
 def token() -> str:

@@ -57,5 +57,8 @@ with doing("verify") as told:
     for path, result in zip(paths, results, strict=True):
         sums = {entry["Algorithm"]: entry["Value"] for entry in result["Checksum"]}
         expect((path.stat().st_size, md5(path)) == (result["ContentLength"], sums["MD5"]), path.name)
-        expect(parse_orbit(path) is not None, f"{path.name} can be read")
+        vectors = parse_orbit(path, extra_osvs=0)
+        expect(
+            len(vectors) > 100 and all(len(vector) == 7 for vector in vectors), f"{path.name}: {len(vectors)} states"
+        )
     told.append("sizes and MD5, and they are read")
