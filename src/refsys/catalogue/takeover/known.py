@@ -63,9 +63,9 @@ def entry_of(known: Known, types: TypeRegistry, source: str) -> Entry:
     attributes, instants = _attributes(known, recognised, types, problems)
     start, stop = _sensing(recognised, attributes, instants, problems)
     footprint = _footprint(known.geometry, problems)
-    available_at = _instant("the publication date", known.available_at, problems)
-    t0_raw = _instant("the origin date", known.t0_raw, problems)
-    size_bytes = _size(known.size_bytes, problems)
+    available_at = instant_of("the publication date", known.available_at, problems)
+    t0_raw = instant_of("the origin date", known.t0_raw, problems)
+    size_bytes = size_of(known.size_bytes, problems)
     mission = _MISSIONS.get(str(attributes.get("platformShortName", "")).upper(), "")
     if not (recognised.mission or mission):
         raise InvalidProduct("nobody says which mission it is of", subject=recognised.name)
@@ -84,7 +84,7 @@ def entry_of(known: Known, types: TypeRegistry, source: str) -> Entry:
         available_at=available_at,
         t0_raw=t0_raw,
         origin_size_bytes=size_bytes,
-        origin_checksums=_checksums(known.checksums),
+        origin_checksums=checksums_of(known.checksums),
         origin=known.origin,
     )
 
@@ -99,7 +99,7 @@ def _attributes(
     given = dict(zip(recognised.type.sensing, (known.start, known.stop), strict=True))
     given |= {name: raw for name, raw in known.attributes.items() if raw not in (None, "", [])}
     for name, raw in given.items():
-        value = _typed(rules.get(name) or AttributeRule(types.attributes[name]), raw, problems)
+        value = typed(rules.get(name) or AttributeRule(types.attributes[name]), raw, problems)
         if value is None:
             continue
         is_named = name in plain and name in rules and rules[name].group
@@ -135,7 +135,7 @@ def _agree(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _typed(rule: AttributeRule, raw: Any, problems: list[str]) -> Any:
+def typed(rule: AttributeRule, raw: Any, problems: list[str]) -> Any:
     """A value as the attribute's type; None where there is none, and a problem where it is not of it."""
     definition = rule.attribute
     items = [item for item in (raw if isinstance(raw, list) else [raw]) if item is not None]
@@ -206,7 +206,7 @@ def _footprint(geometry: Any, problems: list[str]) -> Footprint:
         return Footprint(None)
 
 
-def _instant(what: str, raw: Any, problems: list[str]) -> datetime | None:
+def instant_of(what: str, raw: Any, problems: list[str]) -> datetime | None:
     if raw in (None, ""):
         return None
     try:
@@ -217,7 +217,7 @@ def _instant(what: str, raw: Any, problems: list[str]) -> datetime | None:
     return FOREVER if instant.year == FOREVER.year else instant
 
 
-def _size(raw: Any, problems: list[str]) -> int | None:
+def size_of(raw: Any, problems: list[str]) -> int | None:
     """Nobody's package has no bytes: 0 is how the reference says that it does not know."""
     if raw in (None, "", 0):
         return None
@@ -231,7 +231,7 @@ def _size(raw: Any, problems: list[str]) -> int | None:
     return size
 
 
-def _checksums(given: Sequence[tuple[Any, Any]]) -> dict[str, str]:
+def checksums_of(given: Sequence[tuple[Any, Any]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for algorithm, value in given:
         if not (isinstance(algorithm, str) and isinstance(value, str) and _ALGORITHM.fullmatch(algorithm)):

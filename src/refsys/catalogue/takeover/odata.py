@@ -192,23 +192,39 @@ class Hub:
         terms += [f"PublicationDate ge {format_instant(last)}"] if last else []
         options = {"$filter": " and ".join(terms), "$orderby": "PublicationDate asc", "$top": self._top}
         options |= {"$skip": str(skip) if skip else "", "$expand": "Attributes"}
-        given = {name: text for name, text in options.items() if text}
-        page = await self._ask(f"{self._products}?{urlencode(given, safe='$:,()', quote_via=quote)}")
-        entities = page.get("value") if isinstance(page, Mapping) else page
-        if not isinstance(entities, list):
-            raise RefsysError(
-                "answered a listing without `value`", subject=self._client.station, advice="is the URL an OData root?"
-            )
+        entities, _ = await ask_page(self._client, f"{self._products}?{query_of(options)}")
         return entities
 
-    async def _ask(self, url: str) -> Any:
-        for number in range(1, _TRIES):
-            try:
-                return await self._client.get_json(url)
-            except Transient as error:
-                pause_s = min(error.retry_after_s or _PAUSE_S * 2 ** (number - 1), _PATIENCE_S)
-            await asyncio.sleep(jittered(pause_s))
-        return await self._client.get_json(url)
+
+def query_of(options: Mapping[str, str]) -> str:
+    """Query options as a URL has them; those that are empty are left out."""
+    given = {name: text for name, text in options.items() if text}
+    return urlencode(given, safe="$:,()", quote_via=quote)
+
+
+async def ask_page(client: StationClient, url: str) -> tuple[list[Any], str]:
+    """The entities of a page, and the link to the next as it stands there.
+
+    What may pass by (cut connections, refusals for a time, Retry-After) is tried again. Raises RefsysError.
+    """
+    page = await _ask(client, url)
+    entities = page.get("value") if isinstance(page, Mapping) else page
+    if not isinstance(entities, list):
+        raise RefsysError(
+            "answered a listing without `value`", subject=client.station, advice="is the URL an OData root?"
+        )
+    link = page.get("@odata.nextLink") if isinstance(page, Mapping) else None
+    return entities, link if isinstance(link, str) else ""
+
+
+async def _ask(client: StationClient, url: str) -> Any:
+    for number in range(1, _TRIES):
+        try:
+            return await client.get_json(url)
+        except Transient as error:
+            pause_s = min(error.retry_after_s or _PAUSE_S * 2 ** (number - 1), _PATIENCE_S)
+        await asyncio.sleep(jittered(pause_s))
+    return await client.get_json(url)
 
 
 def _identity(entity: Any) -> str:
