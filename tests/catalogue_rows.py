@@ -43,6 +43,9 @@ SELECT r.id, r.name, r.state, c.id, 'S/' || r.name, 'rows', r.collection, r.miss
        attributes jsonb, name_grams text[])
   JOIN unnest($2::bigint[], $3::text[]) AS c(id, name) ON c.name = r.name
 """
+_LAST = """
+SELECT greatest((SELECT max(feed_position) FROM catalogue.product), (SELECT max(position) FROM catalogue.change), 0)
+"""
 _CHANGES = """
 INSERT INTO catalogue.change (position, at, kind, product_id)
 SELECT feed_position, least(published_at, clock_timestamp()), 'created', id FROM catalogue.product
@@ -85,7 +88,7 @@ class Row:
 
 async def insert_rows(connection: asyncpg.Connection, rows: Iterable[Row], *, chunk: int = 1000) -> None:
     """Enter rows, give the published ones feed positions in their order, and let the planner know."""
-    last = await connection.fetchval("SELECT coalesce(max(feed_position), 0) FROM catalogue.product")
+    last = await connection.fetchval(_LAST)
     positions = itertools.count(last + 1)
     waiting = iter(rows)
     while pending := list(itertools.islice(waiting, chunk)):

@@ -19,13 +19,8 @@ _ALWAYS: Final = {
     "id", "name", "state", "collection", "mission", "platform", "instrument", "product_type", "level", "timeliness",
     "described_at", "online",
 }  # fmt: skip
-_WITHIN: Final = {
-    Scope.PUBLIC: {"published_at", "modified_at"},
-    Scope.PRODUCTION: {"published_at", "modified_at"},
-    Scope.PUBLISHED: {"published_at", "modified_at"},
-    Scope.DELETED: {"published_at", "modified_at", "deleted_at"},
-    Scope.OPERATOR: set[str](),
-}
+_WITHIN: Final = {Scope.OPERATOR: set[str](), Scope.DELETED: {"published_at", "modified_at", "deleted_at"}}
+_PUBLISHED: Final = {"published_at", "modified_at"}
 
 #: Makes a placeholder of a value.
 Bind = Callable[[Any], str]
@@ -108,7 +103,7 @@ def _key(order: Order, scope: Scope, bind: Bind) -> Key:
     if isinstance(by, Attribute):
         sql = f"nullif(p.attributes -> {bind(by.name)}::text, 'null')"
         return Key(sql, order.descending, is_nullable=True, written="::text", read="::text::jsonb")
-    is_nullable = by.name not in _ALWAYS and by.name not in _WITHIN[scope]
+    is_nullable = by.name not in _ALWAYS | _WITHIN.get(scope, _PUBLISHED)
     if by.kind is Kind.INSTANT:
         # as a text: for the driver the end of the year 9999 and `infinity` are the same
         return Key(f"p.{by.name}", order.descending, is_nullable, written="::text", read="::text::timestamptz")

@@ -6,6 +6,7 @@ then looked at one by one; where it has many, the index of the order is walked, 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
+from refsys.catalogue import estimates, tallies
 from refsys.catalogue.compiler import Compiler, Scope, polygons
 from refsys.catalogue.ordering import Order, Part, behind, keys_of
 from refsys.core.errors import RefsysError
@@ -22,6 +24,8 @@ from refsys.core.filters import EVERYTHING, Expression, Intersects, Property, al
 
 #: Seconds that a search may take, in which it waits for the database too.
 BUDGET_S: Final = 20.0
+#: Seconds that a search is counted exactly, product by product.
+EXACT_S: Final = 0.06
 #: So many parts of footprints are looked at one by one.
 FEW: Final = 2000
 
@@ -58,7 +62,7 @@ _Result = TypeVar("_Result")
 
 __all__ = [
     "BUDGET_S", "DEFAULT_ORDER", "Budget", "Count", "Order", "Page", "Search", "TooCostly", "count", "find",
-    "find_page", "walk",
+    "find_page", "walk", "within",
 ]  # fmt: skip
 
 
@@ -140,7 +144,7 @@ async def find(
             joins=joins,
             page_order=", ".join(key.sorted(f"page.{name}") for name, key in named.items()),
         )
-        rows += await _within(budget, connection.fetch(sql, *compiler.args, timeout=budget.left_s()))
+        rows += await within(budget, connection.fetch(sql, *compiler.args))
         if len(rows) >= search.limit:
             break
     return rows
@@ -167,14 +171,43 @@ async def find_page(
     return Page(rows[: search.limit], (*keys, last["page_id"]))
 
 
-async def count(connection: asyncpg.Connection, search: Search, *, budget: Budget | None = None) -> Count:
-    """How many products the filter finds, whatever the page. Raises TooCostly."""
+async def count(
+    connection: asyncpg.Connection, search: Search, *, budget: Budget | None = None, exact_s: float = EXACT_S
+) -> Count:
+    """How many products the filter finds, whatever the page: kept, else counted for `exact_s`, else estimated.
+
+    Raises TooCostly.
+    """
     budget = budget or Budget()
-    compiler = Compiler(joins=True)
-    source, where = await _source(connection, search, compiler, budget)
-    sql = _COUNT.format(source=source, where=where)
-    found: int = await _within(budget, connection.fetchval(sql, *compiler.args, timeout=budget.left_s()))
-    return Count(found, is_exact=True)
+    counted, rules = tallies.split(search.filter, search.scope), tallies.Rules()
+    if search.scope in tallies.RULED:
+        rules = await within(budget, tallies.fetch_rules(connection))
+    kept = None if counted.rest else tallies.tallied(counted, search.scope, rules)
+    if kept is not None:
+        sql, args = kept
+    else:
+        compiler = Compiler(joins=True)
+        source, where = await _source(connection, search, compiler, budget)
+        sql, args = _COUNT.format(source=source, where=where), compiler.args
+    found = await within(budget, _counted(connection, sql, args, min(exact_s, budget.left_s())))
+    if found is not None:
+        return Count(found, is_exact=True)
+    guessed = await within(budget, estimates.estimate(connection, counted, search.scope, rules))
+    return Count(guessed, is_exact=False)
+
+
+async def _counted(connection: asyncpg.Connection, sql: str, args: Sequence[Any], seconds: float) -> int | None:
+    """The number; None where it takes longer."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
+        found: int = await connection.fetchval(sql, *args)
+    except asyncpg.QueryCanceledError:
+        return None
+    finally:
+        await transaction.rollback()
+    return found
 
 
 async def walk(
@@ -222,16 +255,18 @@ async def _source(
     area = terms[place]
     assert isinstance(area, Intersects)
     sql, rings = "SELECT catalogue.overlapping($1::text[]::polygon[], $2)", polygons(area.area)
-    few = await _within(budget, connection.fetchval(sql, rings, FEW, timeout=budget.left_s()))
+    few = await within(budget, connection.fetchval(sql, rings, FEW))
     if few is None:
         return _PRODUCTS, compiler.where(search.filter, search.scope)
     source = _THESE.format(ids=compiler.bind(few))
     return source, compiler.where(all_of(*terms[:place], *terms[place + 1 :]), search.scope)
 
 
-async def _within(budget: Budget, query: Awaitable[_Result]) -> _Result:
+async def within(budget: Budget, query: Awaitable[_Result]) -> _Result:
+    """The result of a query, in the time that is left. Raises TooCostly."""
     try:
-        return await query
+        async with asyncio.timeout(budget.left_s()):
+            return await query
     except (TimeoutError, asyncpg.QueryCanceledError) as error:
         raise TooCostly(
             f"the search took longer than {budget.seconds:g} s and was stopped",
