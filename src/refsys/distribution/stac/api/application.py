@@ -36,6 +36,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
 from refsys import __version__
+from refsys.distribution.cql2 import CONFORMANCE
 from refsys.distribution.served import Served
 from refsys.distribution.stac.api import ROOT
 from refsys.distribution.stac.api.answers import Answers
@@ -205,10 +206,4 @@ def _of_items(extension: str) -> list[str]:
 
 
 def _filter_classes() -> list[str]:
-    known = FilterConformanceClasses
-    cql2 = (
-        known.FILTER, known.ITEMS, known.CQL2_TEXT, known.CQL2_JSON, known.BASIC_CQL2,
-        known.ADVANCED_COMPARISON_OPERATORS, known.CASE_INSENSITIVE_COMPARISON, known.BASIC_SPATIAL_FUNCTIONS,
-        known.TEMPORAL_FUNCTIONS, known.ARITHMETIC, known.PROPERTY_PROPERTY,
-    )  # fmt: skip
-    return [*_of_items("filter"), *map(str, cql2)]
+    return [*_of_items("filter"), FilterConformanceClasses.FILTER, FilterConformanceClasses.ITEMS, *CONFORMANCE]
