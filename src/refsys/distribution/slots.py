@@ -138,8 +138,6 @@ class Slots:
             raise
 
     async def _opened(self) -> Any:
-        if self._session is not None and self._session.is_closed():
-            await self._hang_up()
         if self._session is None:
             self._session = await self._pool.acquire(timeout=_TIMEOUT_S)
             self._session.add_termination_listener(self._on_end)
@@ -150,12 +148,15 @@ class Slots:
     async def _hang_up(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            session.remove_termination_listener(self._on_end)
-            session.terminate()
+            # whatever of it has ended already, the pool has it back afterwards
             with contextlib.suppress(*DATABASE_ERRORS):
+                session.remove_termination_listener(self._on_end)
+                session.terminate()
                 await self._pool.release(session)
 
     def _on_end(self, _: Any) -> None:
+        """The server ended it, and the pool has it back."""
+        self._session = None
         self._run(self._reopen())
 
     async def _reopen(self) -> None:
