@@ -301,6 +301,8 @@ WRONG = [
     ({"NotificationEndpoint": "ftp://host/"}, 400, "NotificationEndpoint"),
     ({"NotificationEndpoint": "https://me:secret@host/"}, 400, "NotificationEpUsername"),
     ({"NotificationEndpoint": "https://host/", "NotificationEpUsername": "a:b"}, 422, "colon"),
+    ({"NotificationEndpoint": "https://host/", "NotificationEpPassword": "a\0b"}, 422, "control"),
+    ({"NotificationEndpoint": "https://host/", "NotificationEpUsername": "a" * 201}, 422, "NotificationEpUsername"),
     ([], 422, "body"),
 ]
 

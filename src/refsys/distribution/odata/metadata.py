@@ -7,7 +7,7 @@ from typing import Final
 
 from refsys.distribution.odata import csdl
 from refsys.distribution.odata.csdl import DATE, NAMESPACE, STRING
-from refsys.distribution.subscriptions.model import SUBSCRIPTION_MEMBERS
+from refsys.distribution.subscriptions.model import NOTIFICATION_MEMBERS, SUBSCRIPTION_MEMBERS
 
 _GUID: Final = "Edm.Guid"
 _NUMBER: Final = "Edm.Int64"
@@ -84,6 +84,7 @@ def document() -> str:
         csdl.entity("Location", "FormatType", STRING, _LOCATION),
         csdl.entity("Node", "Id", STRING, _NODE, _several("Nodes", "Node"), more=_STREAM),
         csdl.entity("Subscription", "Id", _GUID, SUBSCRIPTION_MEMBERS),
+        csdl.entity("Notification", "AckId", STRING, NOTIFICATION_MEMBERS),
         *csdl.attributes(),
         _INTERSECTS,
         _FILTER_LIST,

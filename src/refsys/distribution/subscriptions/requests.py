@@ -29,6 +29,7 @@ Body = TypeVar("Body", bound="_Body")
 BODY_LIMIT: Final = 64 * 2**10
 #: Most notifications of one `Read`.
 READ_LIMIT: Final = 20
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
@@ -81,12 +82,13 @@ class _Access(_Body):
         return self.username is not None or self.password is not None
 
     def access(self, before: tuple[str, str] | None = None) -> tuple[str, str] | None:
-        """User and password, what is not given as before; None where neither is anything."""
+        """User and password, what is not given as before; None where neither is anything. Raises InvalidBody."""
         user, password = before or ("", "")
         user = user if self.username is None else self.username
         password = password if self.password is None else self.password.get_secret_value()
-        if ":" in user:
-            raise InvalidBody(("value_error", ("NotificationEpUsername",), "a user has no colon in it (RFC 7617)"))
+        if ":" in user or _CONTROL.search(user + password):
+            told = "a user has no colon, and neither user nor password a control character (RFC 7617)"
+            raise InvalidBody(("value_error", ("NotificationEpUsername",), told))
         return (user, password) if user or password else None
 
 
