@@ -195,6 +195,11 @@ async def test_filters_go_with_everything_else(client, pool):
     asked = {"query": {"eo:cloud_cover": {"lt": 50, "gte": 0}, "platform": {"in": ["sentinel-2b", "sentinel-2a"]}}}
     by_query = [item["id"] for item in (await post(client, {**asked, "limit": 1000}))["features"]]
     assert by_query == await found(client, filter=f"{low} AND constellation = 'sentinel-2'", limit=1000)
+    asked["query"]["eo:cloud_cover"] = {"lt": "50", "gte": "0"}
+    assert [item["id"] for item in (await post(client, {**asked, "limit": 1000}))["features"]] == by_query
+    assert len((await post(client, {"query": {"instruments": {"in": ["sar"]}}, "limit": 1000}))["features"]) == len(
+        [row for row in ROWS if row.attributes.get("instrumentShortName") == "SAR"]
+    )
     named = {"query": {"refsys:name": {"startsWith": "S1", "contains": "_0S", "endsWith": ".SAFE"}}}
     assert len((await post(client, {**named, "limit": 1000}))["features"]) == len(
         [row for row in ROWS if row.name.startswith("S1") and "_0S" in row.name]

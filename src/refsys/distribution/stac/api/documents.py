@@ -32,11 +32,27 @@ _PACKAGE: Final = {PRODUCT: {"title": "Package", "roles": ["data"]}}
 #: Members of an asset that are the same in all items of a collection.
 _SHARED: Final = ("type", "roles")
 
+#: What people read of a link.
+_TITLES: Final = {
+    "self": "This document",
+    "root": TITLE,
+    "parent": TITLE,
+    "conformance": "Conformance classes",
+    "data": "Collections",
+    "service-desc": "OpenAPI description",
+    "service-doc": "The API, for people",
+    "search": "Search of items",
+    _QUERYABLES: "Queryables",
+    "items": "Items",
+    "collection": "Collection of these items",
+    "next": "Next page",
+}
+
 Document = dict[str, Any]
 
 
 def link(rel: str, href: str, media_type: str = JSON, **rest: Any) -> Document:
-    return {"rel": rel, "href": href, "type": media_type, **rest}
+    return {"rel": rel, "href": href, "type": media_type, "title": _TITLES.get(rel, rel), **rest}
 
 
 def landing_page(root: str, conformance: Sequence[str], collections: Iterable[Collection]) -> Document:

@@ -15,6 +15,7 @@ from refsys.core.filters import (
     Expression,
     How,
     In,
+    Kind,
     Literal,
     Property,
     TextMatch,
@@ -103,11 +104,15 @@ class Meaning:
             found.append(parse_datetime(values["datetime"], needs_zone=needs_zone).expression())
         if "filter" in values:
             found.append(self._filter(values["filter"], values.get("filter-lang")))
-        if query := to_cql2(values.get("query", {})):
+        if query := to_cql2(values.get("query", {}), self._kind_of):
             found.append(parse_json(query, self.vocabulary))
         if values.get("q"):
             found.append(any_of(*map(self._said, values["q"])))
         return found
+
+    def _kind_of(self, name: str) -> Kind | None:
+        found = self.vocabulary.find(name)
+        return None if found is None else found.kind
 
     def _filter(self, given: Any, language: str | None) -> Expression:
         language = language or ("cql2-text" if isinstance(given, str) else "cql2-json")
