@@ -53,7 +53,10 @@ def list_(
 
 @app.command()
 def show(context: typer.Context, subscription_id: Id, as_json: Json = False) -> None:
-    """Everything about one subscription; of credentials only the users know."""
+    """Everything about one subscription.
+
+    Credentials are shown to nobody.
+    """
 
     async def ask(connection: Any) -> tuple[Subscription, int]:
         from refsys.catalogue import feed
@@ -94,7 +97,10 @@ def pause(
 
 @app.command()
 def resume(context: typer.Context, subscription_id: Id) -> None:
-    """Go on where it stopped, whoever paused it; what failed is tried at once."""
+    """Go on where it stopped, whoever paused it.
+
+    What failed is tried at once.
+    """
 
     async def ask(connection: Any) -> None:
         from refsys.distribution.subscriptions import store
