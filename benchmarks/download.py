@@ -34,7 +34,7 @@ from refsys.core.products import Arrival, Description, FileEntry
 from refsys.distribution import service
 from refsys.infra.logs import configure_logs
 from refsys.infra.postgres import create_pool
-from refsys.infra.settings import HttpSettings, Settings
+from refsys.infra.settings import DownloadSettings, HttpSettings, Settings
 from refsys.infra.storage import Storage, open_storage
 from refsys.infra.work import Runner
 from refsys.missions import TypeRegistry, load_types
@@ -67,7 +67,9 @@ class Side:
 
 
 async def run(folder: Path, size_bytes: int, rounds: int) -> None:
-    settings = Settings(state_dir=folder / "state", http=HttpSettings(processes=PROCESSES))
+    settings = Settings(
+        state_dir=folder / "state", http=HttpSettings(processes=PROCESSES), download=DownloadSettings(per_user=0)
+    )
     console = Console()
     async with running_system(settings, roles=("api",)) as system:
         product_id = await publish(system, open_storage(settings), load_types(), size_bytes, console)

@@ -44,6 +44,7 @@ def claims(**other: object) -> Claims:
         ("/odata/v1/Products(1)/$value\n", Right.DOWNLOAD),
         ("/odata/v1/Products(\n1)/$value", Right.DOWNLOAD),
         ("/odata/v1/Products(1)/$zip", Right.DOWNLOAD),
+        ("/odata/v1/Products(1)/$link", Right.DOWNLOAD),
         ("/odata/v1/Products(1)/Nodes(Assets(1))/$value", Right.DOWNLOAD),
         ("/odata/v1/Products(1)/Nodes(a)/Nodes(Quicklooks(1)/$value)/$value", Right.DOWNLOAD),
         ("/odata/v1/Assets(1)/$value", Right.SEARCH),

@@ -138,7 +138,13 @@ class DownloadSettings(Section):
         description="answer with signed links to S3 where bytes lie there as one object: auto = to requests without "
         "the header Authorization where users reach S3 (AWS, or s3.public_endpoint is set); on = always; off = never",
     )
-    link_s: float = Field(600.0, ge=1, le=604_800, description="seconds for which a signed link is good")
+    link_s: float = Field(600.0, ge=1, le=604_800, description="seconds for which a signed link to S3 is good")
+    own_link_s: float = Field(
+        86_400.0,
+        ge=0,
+        le=2_592_000,
+        description="seconds for which a link of Products(id)/$link is good, without signing in; 0 = none are given",
+    )
 
 
 class StacSettings(Section):

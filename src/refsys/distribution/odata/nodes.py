@@ -1,4 +1,4 @@
-"""`Products(id)/Nodes(name)/Nodes…`: the files of a product, one by one (standards 2.1, 2.14); `$zip`; `Assets(id)`.
+"""`Products(id)/Nodes(name)/Nodes…`: a product's files, one by one (standards 2.1, 2.14); `$zip`, `$link`, `Assets`.
 
 Names are only ever looked up in the product's file table: nothing that a name can hold leads elsewhere.
 """
@@ -20,9 +20,13 @@ from starlette.routing import Route
 from refsys.catalogue import store
 from refsys.catalogue.compiler import Scope
 from refsys.catalogue.search import TooCostly
+from refsys.core.principals import principal_of
+from refsys.core.times import format_instant
 from refsys.distribution.assets import Asset
+from refsys.distribution.links import PARAMETER, valid_until, write_link
 from refsys.distribution.odata.download import Downloads, published
 from refsys.distribution.odata.errors import ODataError
+from refsys.distribution.secrets import LINKS
 from refsys.distribution.served import Served
 
 _JSON: Final = "application/json"
@@ -58,6 +62,19 @@ def routes(served: Served, downloads: Downloads, root: str, scope: Scope = Scope
     async def zipped(request: Request) -> Response:
         return await downloads.zip(request, product_key(request.path_params["key"]), scope)
 
+    async def link(request: Request) -> Response:
+        key, seconds = product_key(request.path_params["key"]), served.settings.download.own_link_s
+        if not seconds:
+            raise ODataError("links are not given here", status=404)
+        until = valid_until(seconds)
+        async with served.connection() as (connection, budget):
+            await published(connection, key, budget, scope)
+            secret = await served.secret(LINKS, connection)
+        text = write_link(secret, key, principal_of(request.scope).name, until)
+        url = f"{served.base_url(request)}{root}/Products({key})/{_VALUE}?{PARAMETER}={text}"
+        body = orjson.dumps({"Link": url, "ValidUntil": format_instant(until)})
+        return Response(body, headers={"Cache-Control": "no-store"}, media_type=_JSON)
+
     async def asset(request: Request) -> Response:
         found = await downloads.asset(product_key(request.path_params["key"]), scope)
         url = f"{served.base_url(request)}{root}/Assets({found.id})"
@@ -68,6 +85,7 @@ def routes(served: Served, downloads: Downloads, root: str, scope: Scope = Scope
 
     return [
         Route("/Products({key})/$zip", zipped),
+        Route("/Products({key})/$link", link),
         Route("/Products({key})/Nodes{rest:path}", nodes),
         Route("/Assets({key})", asset),
         Route("/Assets({key})/$value", picture),

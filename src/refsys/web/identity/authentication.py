@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import jwt
 
-from refsys.core.principals import Principal
-from refsys.distribution.secrets import TOKENS
+from refsys.core.principals import Principal, Right
+from refsys.distribution.links import read_link
+from refsys.distribution.paging import InvalidToken as InvalidLink
+from refsys.distribution.secrets import LINKS, TOKENS
 from refsys.distribution.served import Served
 from refsys.web.identity.provider import Provider
 from refsys.web.identity.tokens import InvalidToken, Signer
@@ -53,6 +55,15 @@ class Authenticator:
         principal, until = await self._read(token)
         self._remember(digest, principal, until)
         return principal
+
+    async def link(self, text: str, path: str) -> Principal:
+        """As whom a link of ours (distribution/links.py) lets download what lies at a path. Raises InvalidToken."""
+        async with self._served.connection() as (connection, _):
+            secret = await self._served.secret(LINKS, connection)
+        try:
+            return Principal(read_link(secret, text, path), frozenset({Right.DOWNLOAD}))
+        except InvalidLink as error:
+            raise InvalidToken(str(error)) from error
 
     async def basic(self, credentials: str, address: str) -> Principal:
         """Whose name and password these are. Raises InvalidToken; TooManyGuesses."""

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from refsys.core.errors import RefsysError
 from refsys.core.principals import SCOPE_KEY, Principal, Right
+from refsys.distribution.links import PARAMETER as LINK
 from refsys.infra.settings import Settings
 from refsys.web.identity.authentication import Authenticator
 from refsys.web.identity.limits import TooManyGuesses
@@ -47,10 +48,14 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             right = needed_right(scope["path"])
-            query, given = _without_token(scope["query_string"])
+            query, given = _without(PARAMETER, scope["query_string"])
+            query, links = _without(LINK, query)
             scope = {**scope, "query_string": query}
             if right is not None:
-                principal = await self._principal(scope, given)
+                if right is Right.DOWNLOAD and links:
+                    principal = await self._linked(scope, links)
+                else:
+                    principal = await self._principal(scope, given)
                 self._check(principal, right)
                 scope[SCOPE_KEY] = principal
         await self._app(scope, receive, send)
@@ -64,6 +69,14 @@ class Gate:
             )
         challenge = f'Bearer realm="refsys", error="insufficient_scope", scope="{right}"'
         raise Refused(f"this user has no right {_DOING[right]}", 403, {"WWW-Authenticate": challenge})
+
+    async def _linked(self, scope: Scope, links: list[str]) -> Principal:
+        """A link counts more than a token beside it, which may have ended long ago."""
+        try:
+            return await self._authenticator.link(links[0], scope["path"])
+        except InvalidToken as error:
+            log.info("request.unknown_user", path=scope["path"][:200], scheme=LINK, error=str(error))
+            raise _challenged(error, LINK) from None
 
     async def _principal(self, scope: Scope, given: list[str]) -> Principal:
         scheme, credentials = _authorization(scope)
@@ -81,12 +94,16 @@ class Gate:
         except InvalidToken as error:
             what = "token" if scheme == "bearer" else "user"
             log.info("request.unknown_user", path=scope["path"][:200], scheme=scheme, error=str(error))
-            challenge = 'Bearer realm="refsys", error="invalid_token"'
-            raise Refused(f"the {what} is not accepted: {error}", 401, {"WWW-Authenticate": challenge}) from None
+            raise _challenged(error, what) from None
         except TooManyGuesses as error:
             raise Refused(str(error), 429, {"Retry-After": str(error.retry_after_s)}) from None
         challenge = 'Bearer realm="refsys", error="invalid_request"'
         raise Refused("Authorization is Bearer, or Basic", 401, {"WWW-Authenticate": challenge})
+
+
+def _challenged(error: InvalidToken, what: str) -> Refused:
+    challenge = 'Bearer realm="refsys", error="invalid_token"'
+    return Refused(f"the {what} is not accepted: {error}", 401, {"WWW-Authenticate": challenge})
 
 
 def client_address(scope: Any) -> str:
@@ -103,15 +120,15 @@ def _authorization(scope: Scope) -> tuple[str, str]:
     return "", ""
 
 
-def _without_token(query: bytes) -> tuple[bytes, list[str]]:
-    """The query without its token parameters, however their name is written, and their values."""
+def _without(parameter: str, query: bytes) -> tuple[bytes, list[str]]:
+    """The query without these parameters, however their name is written, and their values."""
     if not query:
         return query, []
     kept: list[bytes] = []
     given: list[str] = []
     for part in query.split(b"&"):
         name, _, value = part.partition(b"=")
-        if name == b"token" or (b"%" in name and unquote_plus(name.decode("latin-1")) == PARAMETER):
+        if name == parameter.encode() or (b"%" in name and unquote_plus(name.decode("latin-1")) == parameter):
             given.append(unquote_plus(value.decode("latin-1")))
         else:
             kept.append(part)

@@ -12,7 +12,7 @@ from refsys.infra.settings import Settings
 
 #: What every client may reach without signing in: tokens, health, and what has guards of its own.
 _OPEN: Final = re.compile(r"/(auth|health|operations)(/.*)?|/metrics")
-_BYTES: Final = re.compile(r".*/\$(value|zip)")
+_BYTES: Final = re.compile(r".*/\$(value|zip|link)")
 #: Pictures of products belong to the search: clients show them in lists.
 _PICTURE: Final = re.compile(r".*/(assets|quicklooks)\([^/]*\)/\$value")
 _SUBSCRIPTIONS: Final = re.compile(r".*/subscriptions(\(.*|/.*)?")
