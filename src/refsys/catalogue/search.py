@@ -20,7 +20,7 @@ from refsys.catalogue import estimates, tallies
 from refsys.catalogue.compiler import Compiler, Scope, polygons
 from refsys.catalogue.ordering import Order, Part, behind, keys_of
 from refsys.core.errors import RefsysError
-from refsys.core.filters import EVERYTHING, Expression, Intersects, Property, all_of, conjuncts
+from refsys.core.filters import EVERYTHING, Comparison, Expression, Intersects, Op, Property, all_of, conjuncts
 
 #: Seconds that a search may take, in which it waits for the database too.
 BUDGET_S: Final = 20.0
@@ -139,8 +139,8 @@ async def find(
             source=source,
             where=f"{where} AND {part.where(compiler.bind)}",
             order=", ".join(key.sorted() for key in keys),
-            limit=compiler.bind(search.limit - len(rows)),
-            offset=compiler.bind(search.offset),
+            limit=_limit(search, search.limit - len(rows), compiler),
+            offset=compiler.bind(search.offset) if search.offset else "0",
             joins=joins,
             page_order=", ".join(key.sorted(f"page.{name}") for name, key in named.items()),
         )
@@ -274,6 +274,16 @@ async def within(budget: Budget, query: Awaitable[_Result]) -> _Result:
         ) from error
     except (asyncpg.InsufficientResourcesError, asyncpg.ProgramLimitExceededError) as error:
         raise TooCostly(f"the search asks too much of the database: {error}", advice="make it simpler") from error
+
+
+def _limit(search: Search, number: int, compiler: Compiler) -> str:
+    """As a number where nothing else is a parameter of the plan: the database then plans such a query once only."""
+    is_plain = search.filter == EVERYTHING or _is_one_id(search.filter)
+    return str(int(number)) if is_plain else compiler.bind(number)
+
+
+def _is_one_id(wanted: Expression) -> bool:
+    return isinstance(wanted, Comparison) and wanted.left == Property("id") and wanted.op is Op.EQ
 
 
 def _orders(search: Search) -> tuple[Order, ...]:

@@ -7,7 +7,7 @@ visibility apply to kinds and days as to products; the few products that rules n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -59,9 +59,8 @@ _ALLOWED: Final = {
 #: The scopes that rules narrow.
 RULED: Final = _ALLOWED.keys() - {Scope.PUBLISHED}
 
-_WHOLE_DAYS: Final = """
-    coalesce((SELECT sum(p.number) FROM catalogue.tallied p
-               WHERE p.shown = '{shown}' AND p.basis = '{basis}' AND {where}), 0)::bigint"""
+_KEPT: Final = """
+    coalesce((SELECT sum(p.number) FROM catalogue.tallied p WHERE p.basis = '{basis}' AND {where}), 0)::bigint"""
 _ONE_BY_ONE: Final = "(SELECT count(*) FROM catalogue.product p WHERE {where})"
 # what a rule that names a product makes of it, against what it would be without
 _NAMED: Final = """
@@ -139,24 +138,29 @@ def tallied(counted: Counted, scope: Scope, rules: Rules) -> tuple[str, list[Any
         basis = "sensed"
     compiler = Compiler()
     kinds = compiler.condition(counted.kinds)
-    terms = [kinds, _visible(scope, rules, "p.day::timestamp AT TIME ZONE 'UTC'" if basis == "sensed" else "NULL")]
-    sums: list[str] = []
-    days: Range | None = None
-    if counted.range is not None:
+    start = "p.day::timestamp AT TIME ZONE 'UTC'" if basis == "sensed" else "NULL"
+    where = f"p.shown = '{_shown(scope)}' AND {kinds} AND {_visible(scope, rules, start)}"
+    if counted.range is None:
+        sums, days = [_KEPT.format(basis=basis, where=where)], None
+    else:
         days = _whole_days(counted.range)
         if days is None:
             return None
-        terms += [
-            f"p.day {op} {compiler.bind(day.date())}" for op, day in ((">=", days.start), ("<", days.stop)) if day
+        # rules that have times apply from a day on, not from a month on
+        periods = [(basis, days)] if rules.timed else list(_by_months(basis, days))
+        sums = [
+            _KEPT.format(basis=name, where=f"{where} AND {_within('day', period, compiler.bind, as_days=True)}")
+            for name, period in periods
         ]
-        for start, stop in ((counted.range.start, days.start), (days.stop, counted.range.stop)):
-            if start is not None and stop is not None and start < stop:
-                edge = _within(counted.range.date.name, start, stop, compiler.bind)
-                sums.append(_ONE_BY_ONE.format(where=f"{scope.value} AND {kinds} AND {edge}"))
-    shown = "deleted" if scope is Scope.DELETED else "published"
-    sums.insert(0, _WHOLE_DAYS.format(shown=shown, basis=basis, where=" AND ".join(terms)))
+        for edge in (
+            Range(days.date, counted.range.start, days.start),
+            Range(days.date, days.stop, counted.range.stop),
+        ):
+            if edge.start is not None and edge.stop is not None and edge.start < edge.stop:
+                inside = _within(edge.date.name, edge, compiler.bind)
+                sums.append(_ONE_BY_ONE.format(where=f"{scope.value} AND {kinds} AND {inside}"))
     if rules.named:
-        of_days = _within(days.date.name, days.start, days.stop, compiler.bind) if days else "TRUE"
+        of_days = _within(days.date.name, days, compiler.bind) if days else "TRUE"
         sums.append(
             _NAMED.format(
                 is_visible=scope.value,
@@ -173,6 +177,10 @@ def _visible(scope: Scope, rules: Rules, start: str) -> str:
     if not rules.number:
         return f"p.visibility {_ALLOWED[scope]}"
     return _BY_RULES.format(start=start, allowed=_ALLOWED[scope])
+
+
+def _shown(scope: Scope) -> str:
+    return "deleted" if scope is Scope.DELETED else "published"
 
 
 def _state(scope: Scope) -> str:
@@ -231,6 +239,27 @@ def _midnight(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _within(name: str, start: datetime | None, stop: datetime | None, bind: _Bind) -> str:
-    bounds = ((">=", start), ("<", stop))
-    return " AND ".join([f"p.{name} {op} {bind(instant)}" for op, instant in bounds if instant is not None] or ["TRUE"])
+def _by_months(basis: str, days: Range) -> Iterator[tuple[str, Range]]:
+    """The same days: as months, where there are whole ones, and as days before and behind."""
+    first = None if days.start is None else _month(days.start if days.start.day == 1 else days.start + 31 * _DAY)
+    last = None if days.stop is None else _month(days.stop)
+    if first is not None and last is not None and first >= last:
+        yield basis, days
+        return
+    yield f"{basis} month", Range(days.date, first, last)
+    if first is not None and first != days.start:
+        yield basis, Range(days.date, days.start, first)
+    if last is not None and last != days.stop:
+        yield basis, Range(days.date, last, days.stop)
+
+
+def _month(day: datetime) -> datetime:
+    return day.replace(day=1)
+
+
+def _within(name: str, wanted: Range, bind: _Bind, *, as_days: bool = False) -> str:
+    bounds = [(op, instant) for op, instant in ((">=", wanted.start), ("<", wanted.stop)) if instant is not None]
+    return (
+        " AND ".join(f"p.{name} {op} {bind(instant.date() if as_days else instant)}" for op, instant in bounds)
+        or "TRUE"
+    )

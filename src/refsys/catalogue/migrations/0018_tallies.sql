@@ -1,11 +1,11 @@
 -- How many products there are of each kind, counted as they change and not when somebody asks (refsys.catalogue.tallies).
 
 -- A kind of products that users can be told of: `shown` as published or as deleted ones. `attributes` has productType
--- alone, as the products have it. `basis` says what `day` (UTC) is: of all, the day of the sensing start, or the day of
--- publication and of deletion; NULL where the products have none.
+-- alone, as the products have it. `basis` says what `day` (UTC) is: nothing of all; the day of the sensing start, or of
+-- publication (of deletion, of the deleted ones), or the first day of its month; NULL where the products have none.
 CREATE TABLE catalogue.tally (
     shown        text NOT NULL CHECK (shown IN ('published', 'deleted')),
-    basis        text NOT NULL CHECK (basis IN ('all', 'sensed', 'shown')),
+    basis        text NOT NULL CHECK (basis IN ('all', 'sensed', 'sensed month', 'shown', 'shown month')),
     day          date,
     collection   text NOT NULL,
     mission      text NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE catalogue.tally (
 
 -- What has changed since; folded into the tallies now and then. Nobody who publishes waits for a row of another one.
 CREATE TABLE catalogue.tally_change (
-    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id           bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     shown        text NOT NULL,
     sensed_on    date,
     shown_on     date,
@@ -42,23 +42,22 @@ CREATE TABLE catalogue.tally_change (
     number       bigint NOT NULL
 );
 
+CREATE FUNCTION catalogue.month_of(day date) RETURNS date LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT date_trunc('month', day::timestamp)::date
+$$;
+
 -- Both together: what is true now.
 CREATE VIEW catalogue.tallied AS
 SELECT shown, basis, day, collection, mission, platform, instrument, product_type, level, timeliness, visibility,
        online, attributes, number
   FROM catalogue.tally
 UNION ALL
-SELECT shown, 'all', NULL, collection, mission, platform, instrument, product_type, level, timeliness, visibility,
-       online, attributes, number
-  FROM catalogue.tally_change
-UNION ALL
-SELECT shown, 'sensed', sensed_on, collection, mission, platform, instrument, product_type, level, timeliness,
-       visibility, online, attributes, number
-  FROM catalogue.tally_change
-UNION ALL
-SELECT shown, 'shown', shown_on, collection, mission, platform, instrument, product_type, level, timeliness,
-       visibility, online, attributes, number
-  FROM catalogue.tally_change;
+SELECT c.shown, d.basis, d.day, c.collection, c.mission, c.platform, c.instrument, c.product_type, c.level, c.timeliness,
+       c.visibility, c.online, c.attributes, c.number
+  FROM catalogue.tally_change c,
+       LATERAL (VALUES ('all', NULL::date), ('sensed', c.sensed_on), ('shown', c.shown_on),
+                       ('sensed month', catalogue.month_of(c.sensed_on)),
+                       ('shown month', catalogue.month_of(c.shown_on))) AS d(basis, day);
 
 -- Fold the changes into the tallies; where somebody else does it at the moment, nothing is to do.
 CREATE FUNCTION catalogue.fold_tallies() RETURNS void LANGUAGE plpgsql AS $$
@@ -71,13 +70,13 @@ BEGIN
     )
     INSERT INTO catalogue.tally AS t (shown, basis, day, collection, mission, platform, instrument, product_type, level,
                                       timeliness, visibility, online, attributes, number)
-    SELECT shown, CASE grouping(sensed_on, shown_on) WHEN 3 THEN 'all' WHEN 1 THEN 'sensed' ELSE 'shown' END,
-           CASE grouping(sensed_on, shown_on) WHEN 1 THEN sensed_on WHEN 2 THEN shown_on END,
-           collection, mission, platform, instrument, product_type, level, timeliness, visibility, online, attributes,
-           sum(number)
-      FROM gone
-     GROUP BY shown, collection, mission, platform, instrument, product_type, level, timeliness, visibility, online,
-              attributes, GROUPING SETS ((), (sensed_on), (shown_on))
+    SELECT c.shown, d.basis, d.day, c.collection, c.mission, c.platform, c.instrument, c.product_type, c.level,
+           c.timeliness, c.visibility, c.online, c.attributes, sum(c.number)
+      FROM gone c,
+           LATERAL (VALUES ('all', NULL::date), ('sensed', c.sensed_on), ('shown', c.shown_on),
+                           ('sensed month', catalogue.month_of(c.sensed_on)),
+                           ('shown month', catalogue.month_of(c.shown_on))) AS d(basis, day)
+     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
     ON CONFLICT ON CONSTRAINT tally_kind DO UPDATE SET number = t.number + excluded.number;
 END $$;
 
@@ -87,12 +86,9 @@ CREATE FUNCTION catalogue.counted(attributes jsonb) RETURNS jsonb LANGUAGE sql I
                 THEN jsonb_build_object('productType', attributes -> 'productType') ELSE '{}' END
 $$;
 
--- One product more, or less, where users are told of it.
+-- One published or deleted product more, or less.
 CREATE FUNCTION catalogue.note_product(p catalogue.product, number int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF p.published_at IS NULL THEN
-        RETURN;
-    END IF;
     INSERT INTO catalogue.tally_change (shown, sensed_on, shown_on, collection, mission, platform, instrument,
                                         product_type, level, timeliness, visibility, online, attributes, number)
     VALUES (CASE WHEN p.deleted_at IS NULL THEN 'published' ELSE 'deleted' END,
@@ -118,8 +114,10 @@ END $$;
 
 CREATE FUNCTION catalogue.note_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM catalogue.note_product(OLD, -1);
-    IF TG_OP = 'UPDATE' THEN
+    IF OLD.published_at IS NOT NULL THEN
+        PERFORM catalogue.note_product(OLD, -1);
+    END IF;
+    IF TG_OP = 'UPDATE' AND NEW.published_at IS NOT NULL THEN
         PERFORM catalogue.note_product(NEW, 1);
     END IF;
     RETURN NULL;

@@ -28,6 +28,7 @@ VOLATILE: Final = "\x01"
 
 MEDIA_TYPE: Final = "application/octet-stream"
 
+_NEVER: Final = format_instant(FOREVER)
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z")
 
 
@@ -75,10 +76,12 @@ def render_attributes(attributes: Mapping[str, Any], definitions: Mapping[str, A
 
 def fill(body: str, volatile: Volatile) -> str:
     """A product's members, complete."""
-    dates = f'"PublicationDate":"{format_instant(volatile.published_at)}",'
-    evicted = format_instant(volatile.evicted_at or FOREVER)
+    published = format_instant(volatile.published_at)
+    is_modified = volatile.modified_at != volatile.published_at
+    modified = format_instant(volatile.modified_at) if is_modified else published
+    evicted = format_instant(volatile.evicted_at) if volatile.evicted_at else _NEVER
     members = (
-        f'{dates}"ModificationDate":"{format_instant(volatile.modified_at)}",'
+        f'"PublicationDate":"{published}","ModificationDate":"{modified}",'
         f'"Online":{"true" if volatile.online else "false"},"EvictionDate":"{evicted}","S3Path":"/{volatile.key}"'
     )
     if volatile.deleted_at is not None:
