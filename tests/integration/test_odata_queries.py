@@ -284,7 +284,7 @@ async def test_what_nobody_expected_is_told_by_number_only(pool, settings, monke
     async def fail(*args, **kwargs):
         raise RuntimeError("the password is 1234")
 
-    monkeypatch.setattr("refsys.catalogue.search.find", fail)
+    monkeypatch.setattr("refsys.catalogue.search.find_page", fail)
     async with hub_client(pool, settings) as client:
         response = await client.get("Products")
     assert response.status_code == 500

@@ -123,18 +123,51 @@ async def find(
 
     Raises TooCostly.
     """
-    budget = budget or Budget()
+    return await _rows(connection, search, columns, joins, budget or Budget())
+
+
+async def find_page(
+    connection: asyncpg.Connection,
+    search: Search,
+    *,
+    columns: Sequence[str],
+    joins: str = "",
+    budget: Budget | None = None,
+) -> Page:
+    """`find`, and where the next page begins. The rows have columns `page_…` of ours besides. Raises TooCostly."""
+    if not search.limit:
+        return Page([], None)
+    # one more than wanted tells whether there is another page
+    wanted = replace(search, limit=search.limit + 1)
+    rows = await _rows(connection, wanted, columns, joins, budget or Budget(), with_keys=True)
+    if len(rows) <= search.limit:
+        return Page(rows, None)
+    last = rows[search.limit - 1]
+    keys = tuple(last[f"page_k{number}"] for number in range(len(_orders(search))))
+    return Page(rows[: search.limit], (*keys, last["page_id"]))
+
+
+async def _rows(
+    connection: asyncpg.Connection,
+    search: Search,
+    columns: Sequence[str],
+    joins: str,
+    budget: Budget,
+    *,
+    with_keys: bool = False,
+) -> list[asyncpg.Record]:
     base = Compiler()
     source, where = await _source(connection, search, base, budget)
     keys = keys_of(_orders(search), search.scope, base.bind)
     named = dict(zip([*(f"page_k{number}" for number in range(len(keys) - 1)), "page_id"], keys, strict=True))
+    told = [f"page.{name}{key.written} AS {name}" for name, key in named.items()] if with_keys else []
     parts = [Part("TRUE")] if search.after is None else behind(keys, search.after)
     rows: list[asyncpg.Record] = []
     for part in parts:
         compiler = Compiler()
         compiler.args = [*base.args]
         sql = _PAGE.format(
-            columns=", ".join([*columns, *(f"page.{name}{key.written} AS {name}" for name, key in named.items())]),
+            columns=", ".join([*columns, *told]),
             keys=", ".join(f"{key.sql} AS {name}" for name, key in named.items()),
             source=source,
             where=f"{where} AND {part.where(compiler.bind)}",
@@ -148,27 +181,6 @@ async def find(
         if len(rows) >= search.limit:
             break
     return rows
-
-
-async def find_page(
-    connection: asyncpg.Connection,
-    search: Search,
-    *,
-    columns: Sequence[str],
-    joins: str = "",
-    budget: Budget | None = None,
-) -> Page:
-    """`find`, and where the next page begins. Of a page without room nothing comes next. Raises TooCostly."""
-    if not search.limit:
-        return Page([], None)
-    # one more than wanted tells whether there is another page
-    wanted = replace(search, limit=search.limit + 1)
-    rows = await find(connection, wanted, columns=columns, joins=joins, budget=budget)
-    if len(rows) <= search.limit:
-        return Page(rows, None)
-    last = rows[search.limit - 1]
-    keys = tuple(last[f"page_k{number}"] for number in range(len(_orders(search))))
-    return Page(rows[: search.limit], (*keys, last["page_id"]))
 
 
 async def count(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -100,7 +100,7 @@ async def find_products(
     found: list[dict[str, Any]] = []
     async for row in _rows(connection, wanted.expression(types)):
         if not wanted.pattern or fnmatch.fnmatchcase(row["name"], wanted.pattern):
-            found.append({name: to_plain(value) for name, value in row.items()})
+            found.append({name: to_plain(row[name]) for name in _COLUMNS})
         if len(found) == limit:
             break
     return found
@@ -144,15 +144,14 @@ async def find_offer(connection: asyncpg.Connection, name: str) -> Offered | Non
 async def _rows(connection: asyncpg.Connection, expression: Expression) -> AsyncIterator[asyncpg.Record]:
     order = (Order(DEFAULT_ORDER[Scope.OPERATOR], descending=True),)
     columns = [f"{sql} AS {name}" for name, sql in _COLUMNS.items()]
-    offset = 0
+    wanted = Search(filter=expression, order=order, limit=_PAGE, scope=Scope.OPERATOR)
     while True:
-        wanted = Search(filter=expression, order=order, limit=_PAGE, offset=offset, scope=Scope.OPERATOR)
-        rows = await search.find(connection, wanted, columns=columns)
-        for row in rows:
+        page = await search.find_page(connection, wanted, columns=columns)
+        for row in page.rows:
             yield row
-        if len(rows) < _PAGE:
+        if page.after is None:
             return
-        offset += _PAGE
+        wanted = replace(wanted, after=page.after)
 
 
 def dossier_to_json(dossier: Dossier) -> dict[str, Any]:

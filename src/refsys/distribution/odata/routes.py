@@ -41,23 +41,25 @@ def routes(served: Served) -> list[Route]:
     async def value(request: Request) -> Response:
         return await downloads.value(request, product_key(request.path_params["key"]))
 
-    found = [
+    products, deleted = _sets(served)
+    # what is asked for most comes first: routes are tried one by one
+    found = []
+    for entities in (products, deleted):
+        found += [
+            Route(f"/{entities.name}", entities.page),
+            Route(f"/{entities.name}({{key}})", _one(entities)),
+            Route(f"/{entities.name}/$count", entities.count),
+        ]
+    return [
+        *found,
+        Route("/Products({key})/$value", value),
+        *nodes.routes(served, downloads, ROOT),
+        Route("/Products/OData.CSC.FilterList", products.listed, methods=["POST"]),
         Route("/", root.service_document),
         Route("/$metadata", root.metadata),
         Route("/Attributes", root.attributes),
         Route("/Attributes({collection})", root.attributes),
-        Route("/Products({key})/$value", value),
-        *nodes.routes(served, downloads, ROOT),
     ]
-    products, deleted = _sets(served)
-    for entities in (products, deleted):
-        found += [
-            Route(f"/{entities.name}", entities.page),
-            Route(f"/{entities.name}/$count", entities.count),
-            Route(f"/{entities.name}({{key}})", _one(entities)),
-        ]
-    found.append(Route("/Products/OData.CSC.FilterList", products.listed, methods=["POST"]))
-    return found
 
 
 def _sets(served: Served) -> tuple[EntitySet, EntitySet]:
