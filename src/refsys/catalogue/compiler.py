@@ -7,10 +7,11 @@ looked at as a text or compared as jsonb; what is counted with becomes a number 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from itertools import islice
 from typing import Any, Final, assert_never
 
 from refsys.core.areas import Area
@@ -47,6 +48,9 @@ from refsys.core.times import format_instant
 _INDEXED_VALUES: Final = 32
 #: Greater than every name that begins with what it is appended to: names are ASCII.
 _BEHIND_ALL: Final = "\x7f"
+#: The index of lasting products (migration 0038) has what lasts at least so long.
+_LASTING: Final = timedelta(hours=18)
+_FIRST_DAY: Final = datetime(1, 1, 1, tzinfo=UTC)
 #: How instants are written in attributes (core.times.format_instant).
 _INSTANT: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
 
@@ -126,7 +130,7 @@ class Compiler:
     def condition(self, expression: Expression) -> str:
         match expression:
             case And(terms):
-                return f"({' AND '.join(map(self.condition, terms))})" if terms else "TRUE"
+                return f"({' AND '.join([*map(self.condition, terms), *self._reaching(terms)])})" if terms else "TRUE"
             case Or(terms):
                 return f"({' OR '.join(map(self.condition, terms))})" if terms else "FALSE"
             case Not(term):
@@ -151,6 +155,14 @@ class Compiler:
                 return _WITHIN.format(areas=self.bind(polygons(area)))
             case _:
                 assert_never(expression)
+
+    def _reaching(self, terms: Sequence[Expression]) -> Iterator[str]:
+        """Of what overlaps an interval, once more in words that its indexes know: it starts in time, or lasts long."""
+        for end in islice(_bounds(terms, "sensing_start", Op.LT, Op.LE), 1):
+            for start in _bounds(terms, "sensing_stop", Op.GT, Op.GE):
+                earliest = self.bind(start - min(_LASTING, start - _FIRST_DAY))
+                soon = f"p.sensing_start BETWEEN {earliest} AND {self.bind(end)}"
+                yield f"({soon} OR catalogue.span_of(p.sensing_start, p.sensing_stop) >= 7)"
 
     def _name(self, attribute: Attribute) -> str:
         """The placeholder of an attribute's name."""
@@ -315,6 +327,14 @@ class Compiler:
 
     def _intersects(self, area: Area) -> str:
         return (_AMONG_OVERLAPPING if self._joins else _OVERLAPS).format(areas=self.bind(polygons(area)))
+
+
+def _bounds(terms: Sequence[Expression], name: str, *ops: Op) -> Iterator[datetime]:
+    """The instants that bound a property by one of these operators."""
+    for term in terms:
+        match term:
+            case Comparison(Property(left), op, Literal(datetime() as instant)) if left == name and op in ops:
+                yield instant
 
 
 def polygons(area: Area) -> list[str]:
