@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -65,7 +65,7 @@ class Part:
     timeliness: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class Collection:
     """A collection. `is_shown`: users find it in the list; `first` is when its oldest product was sensed, if known;
     `example` is one of its newest products; `present` are the product types that the catalogue has."""
@@ -82,8 +82,9 @@ class Collection:
     def constellation(self) -> str:
         return min((part.constellation for part in self.parts), default="")
 
+    @cached_property
     def expression(self) -> Expression:
-        """True of its products."""
+        """True of its products. Asked for when all parts are there."""
         by_kind: dict[tuple[str, str | None], list[str]] = defaultdict(list)
         for part in sorted(self.parts, key=lambda part: part.product_type):
             by_kind[part.constellation, part.timeliness].append(part.product_type)

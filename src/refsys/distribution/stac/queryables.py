@@ -84,7 +84,7 @@ def terms(types: TypeRegistry) -> dict[str, Term]:
 
 def collection_term(collections: Mapping[str, Collection]) -> Term:
     """The queryable `collection`."""
-    sources = tuple(Source(Literal(name), collection.expression()) for name, collection in collections.items())
+    sources = tuple(Source(Literal(name), collection.expression) for name, collection in collections.items())
     return Term(Queryable(Kind.TEXT, sources), {"title": "Collection", "type": "string"})
 
 

@@ -12,6 +12,8 @@ from refsys.distribution.stac.api.asked import DEFAULT_LIMIT, MAX_LIMIT
 
 _LIMIT: Final = f"Most items of a page: {DEFAULT_LIMIT} where nothing is said; more than {MAX_LIMIT} is {MAX_LIMIT}."
 
+_COLLECTIONS: Final = "Array of collection Ids: of the path's collection nothing else is found."
+
 
 @attr.s
 class SearchGet(BaseSearchGetRequest):
@@ -24,4 +26,6 @@ class SearchPost(BaseSearchPostRequest):
 
 @attr.s
 class ItemsGet(ItemCollectionUri):
+    collections: Annotated[str | None, Query(description=_COLLECTIONS)] = attr.ib(default=None)
+    ids: Annotated[str | None, Query(description="Array of Item ids to return.")] = attr.ib(default=None)
     limit: Annotated[Limit | None, Query(description=_LIMIT)] = attr.ib(default=DEFAULT_LIMIT)

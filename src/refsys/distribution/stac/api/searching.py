@@ -84,7 +84,7 @@ class Meaning:
 
     def named(self, names: Sequence[str]) -> Expression:
         """True of what is in one of these collections; one that nobody knows has nothing."""
-        return any_of(*(self.collections[name].expression() for name in names if name in self.collections))
+        return any_of(*(self.collections[name].expression for name in names if name in self.collections))
 
     def _terms(self, values: Values, within: str, needs_zone: bool) -> list[Expression]:
         found: list[Expression] = []
@@ -129,7 +129,7 @@ class Meaning:
         pieces = dict.fromkeys((text, text.upper()))
         named = [name for name in self.collections if text.lower() in name]
         pieces_found = (TextMatch(How.CONTAINS, Property("name"), piece) for piece in pieces)
-        return any_of(*pieces_found, *(self.collections[name].expression() for name in named))
+        return any_of(*pieces_found, *(self.collections[name].expression for name in named))
 
 
 def names_of(ids: Sequence[str]) -> Expression:
