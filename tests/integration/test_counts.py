@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from refsys.catalogue import rules, search, tallies
+from refsys.catalogue import bulk, rules, search, tallies
 from refsys.catalogue.audit import Deed
+from refsys.catalogue.bulk import Entry
 from refsys.catalogue.compiler import Compiler, Scope
 from refsys.catalogue.rules import About, Kind
 from refsys.catalogue.search import Count, Search, TooCostly
@@ -27,10 +28,11 @@ from refsys.core.filters import (
     all_of,
     any_of,
 )
+from refsys.core.products import Description
 from refsys.core.times import FOREVER
 from tests.catalogue_rows import START, Row, insert_rows, plausible_rows
-from tests.hub import get, hub_client
-from tests.publishers import Publishers
+from tests.hub import TYPES, get, hub_client
+from tests.publishers import Publishers, numbered
 from tests.waiting import wait_for
 
 DAYS = 100
@@ -198,6 +200,15 @@ async def test_what_is_kept_is_told_without_a_look_at_the_products(pool):
         wanted = Comparison(Property("name"), Op.GT, Literal("A"))
         with pytest.raises(TooCostly):
             await search.count(connection, Search(filter=wanted), budget=search.Budget(0.3))
+
+
+async def test_products_that_are_entered_in_bulk_count(pool):
+    entries = [Entry(TYPES.recognise(numbered(n)), Description(START, START, None, {}), "a hub") for n in range(20)]
+    async with pool.acquire() as connection:
+        await bulk.enter(connection, entries)
+        assert await search.count(connection, Search()) == Count(20, is_exact=True)
+        offline = Comparison(Property("online"), Op.EQ, Literal(False))
+        assert (await search.count(connection, Search(filter=offline))).number == 20
 
 
 SLOW = [

@@ -171,3 +171,19 @@ async def test_deleted_products_and_filters_page_alike(pool):
             "D7",
             "D8",
         ]
+
+
+async def test_a_plain_page_is_not_planned_each_time(pool):
+    """Planning costs the database as much as the page."""
+    async with pool.acquire() as connection:
+        await insert_rows(connection, plausible_rows(200))
+        after = None
+        for _ in range(12):
+            page = await search.find_page(connection, Search(limit=5, after=after), columns=["p.id"])
+            await search.find_page(connection, Search(limit=20), columns=["p.id"])
+            after = page.after
+        sql = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE $1"
+        plans = await connection.fetch(sql, "%page.page_id%")
+    # the first page of five, those behind it, and the first page of twenty
+    assert len(plans) == 3
+    assert all(plan["generic_plans"] > 0 and plan["custom_plans"] <= 5 for plan in plans)

@@ -36,7 +36,7 @@ async def estimate(connection: asyncpg.Connection, counted: Counted, scope: Scop
     row = await connection.fetchrow(sql, *compiler.args)
     among, found = int(row["among"]), int(row["found"])
     query = tallied(counted, scope, rules)
-    most: int = total if query is None else await connection.fetchval(query[0], *query[1])
+    most: int = total if query is None else await connection.fetchval(query.sql, *query.args)
     if found >= _LEAST:
         base: float = most if query is not None else total * among / max(SAMPLE, among)
         return round(base * (found / among))

@@ -194,27 +194,27 @@ async def count(
     counted, rules = tallies.split(search.filter, search.scope), tallies.Rules()
     if search.scope in tallies.RULED:
         rules = await within(budget, tallies.fetch_rules(connection))
-    kept = None if counted.rest else tallies.tallied(counted, search.scope, rules)
-    if kept is not None:
-        sql, args = kept
-    else:
+    query = None if counted.rest else tallies.tallied(counted, search.scope, rules)
+    if query is None:
         compiler = Compiler(joins=True)
         source, where = await _source(connection, search, compiler, budget)
-        sql, args = _COUNT.format(source=source, where=where), compiler.args
-    found = await within(budget, _counted(connection, sql, args, min(exact_s, budget.left_s())))
+        query = tallies.Query(_COUNT.format(source=source, where=where), compiler.args)
+    if query.is_kept:
+        return Count(await within(budget, connection.fetchval(query.sql, *query.args)), is_exact=True)
+    found = await within(budget, _counted(connection, query, min(exact_s, budget.left_s())))
     if found is not None:
         return Count(found, is_exact=True)
     guessed = await within(budget, estimates.estimate(connection, counted, search.scope, rules))
     return Count(guessed, is_exact=False)
 
 
-async def _counted(connection: asyncpg.Connection, sql: str, args: Sequence[Any], seconds: float) -> int | None:
+async def _counted(connection: asyncpg.Connection, query: tallies.Query, seconds: float) -> int | None:
     """The number; None where it takes longer."""
     transaction = connection.transaction()
     await transaction.start()
     try:
         await connection.execute(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
-        found: int = await connection.fetchval(sql, *args)
+        found: int = await connection.fetchval(query.sql, *query.args)
     except asyncpg.QueryCanceledError:
         return None
     finally:

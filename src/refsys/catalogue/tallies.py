@@ -124,8 +124,17 @@ def split(wanted: Expression, scope: Scope) -> Counted:
     return Counted(all_of(*kinds), found, tuple(rest))
 
 
-def tallied(counted: Counted, scope: Scope, rules: Rules) -> tuple[str, list[Any]] | None:
-    """The query, and its parameters, that counts what fulfils kinds and range; None where tallies do not know it.
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A count as SQL with its parameters. `is_kept`: it reads tallies alone, and no product."""
+
+    sql: str
+    args: list[Any]
+    is_kept: bool = False
+
+
+def tallied(counted: Counted, scope: Scope, rules: Rules) -> Query | None:
+    """The query that counts what fulfils kinds and range; None where tallies do not know it.
 
     `rules` are those in force, none for a scope that is not RULED.
     """
@@ -140,15 +149,16 @@ def tallied(counted: Counted, scope: Scope, rules: Rules) -> tuple[str, list[Any
     kinds = compiler.condition(counted.kinds)
     start = "p.day::timestamp AT TIME ZONE 'UTC'" if basis == "sensed" else "NULL"
     where = f"p.shown = '{_shown(scope)}' AND {kinds} AND {_visible(scope, rules, start)}"
+    one_by_one: list[str] = []
     if counted.range is None:
-        sums, days = [_KEPT.format(basis=basis, where=where)], None
+        kept, days = [_KEPT.format(basis=basis, where=where)], None
     else:
         days = _whole_days(counted.range)
         if days is None:
             return None
         # rules that have times apply from a day on, not from a month on
         periods = [(basis, days)] if rules.timed else list(_by_months(basis, days))
-        sums = [
+        kept = [
             _KEPT.format(basis=name, where=f"{where} AND {_within('day', period, compiler.bind, as_days=True)}")
             for name, period in periods
         ]
@@ -158,10 +168,10 @@ def tallied(counted: Counted, scope: Scope, rules: Rules) -> tuple[str, list[Any
         ):
             if edge.start is not None and edge.stop is not None and edge.start < edge.stop:
                 inside = _within(edge.date.name, edge, compiler.bind)
-                sums.append(_ONE_BY_ONE.format(where=f"{scope.value} AND {kinds} AND {inside}"))
+                one_by_one.append(_ONE_BY_ONE.format(where=f"{scope.value} AND {kinds} AND {inside}"))
     if rules.named:
         of_days = _within(days.date.name, days, compiler.bind) if days else "TRUE"
-        sums.append(
+        one_by_one.append(
             _NAMED.format(
                 is_visible=scope.value,
                 would_be=_visible(scope, rules, "p.sensing_start"),
@@ -169,7 +179,7 @@ def tallied(counted: Counted, scope: Scope, rules: Rules) -> tuple[str, list[Any
                 where=f"{kinds} AND {of_days}",
             )
         )
-    return f"SELECT {' + '.join(sums)}", compiler.args
+    return Query(f"SELECT {' + '.join([*kept, *one_by_one])}", compiler.args, is_kept=not one_by_one)
 
 
 def _visible(scope: Scope, rules: Rules, start: str) -> str:
