@@ -52,7 +52,7 @@ def locations_member(row: asyncpg.Record, root_url: str) -> str:
 
 
 def _locations(row: asyncpg.Record, root_url: str) -> list[dict[str, Any]]:
-    product_url, base, name = f"{root_url}/Products({row['id']})", row["final_base"], row["name"]
+    product_url, base, name = f"{root_url}/Products({row['page_id']})", row["final_base"], row["name"]
     packaged_at = format_instant(row["packaged_at"])
     checksums = [
         {"Value": digest.hex(), "Algorithm": algorithm, "ChecksumDate": packaged_at}

@@ -24,17 +24,15 @@ ESTIMATE: Final = "@refsys.countIsEstimate"
 COUNT_HEADER: Final = "Refsys-Count"
 
 _COLUMNS: Final = (
-    "p.id",
     "p.name",
     "p.final_base",
     "p.published_at",
     "p.modified_at",
     "p.online",
     "p.evicted_at",
-    "p.deleted_at",
-    "p.deletion_cause",
     "core.body AS core",
 )
+_DELETED_COLUMNS: Final = ("p.deleted_at", "p.deletion_cause")
 _JOIN: Final = """
 LEFT JOIN distribution.document {alias}
        ON {alias}.product_id = p.id AND {alias}.kind = '{kind}'
@@ -61,6 +59,8 @@ async def fetch_page(
 ) -> Entities:
     """A page of products. Links in it begin with `root_url`, the address of the OData root. Raises search.TooCostly."""
     columns, joins = [*_COLUMNS], _join("core", documents.PRODUCT)
+    if wanted.scope is Scope.DELETED:
+        columns += _DELETED_COLUMNS
     if "Attributes" in expand:
         columns.append("attributes.body AS attributes")
         joins += _join("attributes", documents.ATTRIBUTES)
@@ -72,7 +72,8 @@ async def fetch_page(
     page = await search.find_page(connection, wanted, columns=columns, joins=joins, budget=budget)
     rendered = await _rendered(connection, page.rows, expand, types)
     return Entities(
-        [_entity(row, rendered.get(row["id"]), expand, select, wanted.scope, root_url) for row in page.rows], page.after
+        [_entity(row, rendered.get(row["page_id"]), expand, select, wanted.scope, root_url) for row in page.rows],
+        page.after,
     )
 
 
@@ -133,7 +134,7 @@ def _entity(
         evicted_at=row["evicted_at"],
         key=object_key(row["final_base"], row["name"]),
         deleted_at=row["deleted_at"] if is_deleted else None,
-        deletion_cause=row["deletion_cause"],
+        deletion_cause=row["deletion_cause"] if is_deleted else None,
     )
     members = [documents.fill(rendered[0] if rendered else row["core"], volatile)]
     if select:
@@ -159,7 +160,9 @@ async def _rendered(
 ) -> Mapping[UUID, tuple[str, str]]:
     """Documents of those products that have none of this version and edition."""
     needs_attributes = "Attributes" in expand
-    missing = [row["id"] for row in rows if row["core"] is None or (needs_attributes and row["attributes"] is None)]
+    missing = [
+        row["page_id"] for row in rows if row["core"] is None or (needs_attributes and row["attributes"] is None)
+    ]
     if not missing:
         return {}
     return {
