@@ -12,8 +12,11 @@ import orjson
 import pytest
 
 from refsys.infra.settings import StacSettings
+from refsys.missions import COLLECTIONS
 from tests import stac
 from tests.catalogue_rows import START, Row, plausible_rows
+from tests.example_names import EXAMPLES
+from tests.hub import TYPES
 from tests.stac_hub import ROOT, enter, found, get, post, refused, stac_client
 
 SQUARE = {"type": "Polygon", "coordinates": [[[10, 40], [12.5, 40], [12.5, 42], [10, 42], [10, 40]]]}
@@ -506,3 +509,33 @@ async def test_pages_hold_nothing_twice_while_products_are_published(client, poo
         await enter(pool, *itertools.islice(rows, 5))
     assert len(seen) == len(set(seen))
     assert before <= set(seen)
+
+
+async def test_products_of_every_type_are_found_in_their_collection(client, pool):
+    rows = []
+    for name in dict.fromkeys(name for _, name, *_ in EXAMPLES):
+        recognised = TYPES.recognise(name)
+        mission = COLLECTIONS.get(recognised.mission, "")
+        attributes = {"timeliness": recognised.fields["timeliness"]} if "timeliness" in recognised.fields else {}
+        rows.append(
+            Row(
+                name, collection=mission, mission=recognised.mission, platform=recognised.platform,
+                product_type=recognised.product_type, attributes=attributes,
+            )
+        )  # fmt: skip
+    await enter(pool, *rows)
+    by_collection: dict[str, set[str]] = {}
+    for item in (await get(client, "/search", limit=1000))["features"]:
+        by_collection.setdefault(item["collection"], set()).add(item["id"])
+    assert len(by_collection) > 60
+    listed = {one["id"] for one in (await get(client, "/collections"))["collections"]}
+    assert by_collection.keys() <= listed
+    for name, ids in by_collection.items():
+        assert set(await found(client, f"/collections/{name}/items", limit=1000)) == ids
+    three = sorted(by_collection)[::30]
+    asked = {"filter": {"op": "in", "args": [{"property": "collection"}, three]}, "limit": 1000}
+    seen = {item["id"] for item in (await post(client, asked))["features"]}
+    assert seen == {key for name in three for key in by_collection[name]}
+    asked["filter"] = {"op": "<>", "args": [{"property": "collection"}, three[0]]}
+    seen = {item["id"] for item in (await post(client, asked))["features"]}
+    assert seen == {key for name in by_collection.keys() - {three[0]} for key in by_collection[name]}

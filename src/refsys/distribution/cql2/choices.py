@@ -47,7 +47,7 @@ from refsys.distribution.cql2.vocabulary import Queryable, Vocabulary
 from refsys.distribution.odata.cursor import nearest
 
 #: Most options that a test may have.
-OPTIONS_LIMIT: Final = 200
+OPTIONS_LIMIT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)

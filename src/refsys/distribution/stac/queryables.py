@@ -83,8 +83,9 @@ def terms(types: TypeRegistry) -> dict[str, Term]:
 
 
 def collection_term(collections: Mapping[str, Collection]) -> Term:
-    """The queryable `collection`."""
-    sources = tuple(Source(Literal(name), collection.expression) for name, collection in collections.items())
+    """The queryable `collection`: of those in the list, as whoever asks knows no others."""
+    shown = (collection for collection in collections.values() if collection.is_shown)
+    sources = tuple(Source(Literal(collection.id), collection.expression) for collection in shown)
     return Term(Queryable(Kind.TEXT, sources), {"title": "Collection", "type": "string"})
 
 
