@@ -20,7 +20,7 @@ from starlette.responses import Response
 from refsys.core.principals import principal_of
 from refsys.distribution.odata.conditions import Unsatisfiable, Validators, Verdict, asked_range, judge
 from refsys.distribution.odata.errors import ODataError
-from refsys.distribution.odata.streaming import Portion, StreamedPackage
+from refsys.distribution.odata.streaming import Portion, StreamedPackage, Turns
 from refsys.distribution.packages import FilePart, Package
 from refsys.distribution.served import Served
 from refsys.distribution.slots import AllTaken, Slot, Slots
@@ -71,6 +71,7 @@ class Desk:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="download")
         self.slots = Slots(served.pool, self._settings.per_user)
         self.volumes = Volumes(served.pool)
+        self.turns = Turns()
 
     async def answer(self, request: Request, offer: Offer) -> Response:
         """The answer to a GET or HEAD. HEAD reads nothing from storage.
@@ -157,6 +158,7 @@ class _Passage:
     """One download of the user who asks."""
 
     def __init__(self, desk: Desk, request: Request, *, takes_slot: bool) -> None:
+        self.turns = desk.turns
         self._desk = desk
         self._user = principal_of(request.scope).name
         self._who = f"user {self._user}" if self._user else f"address {_address(request)}"

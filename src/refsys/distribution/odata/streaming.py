@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 #: Bytes that are read at once: at first, and at most, where reading takes long (a network, a disk that seeks).
 FIRST_PIECE: Final = 512 * 2**10
 LARGEST_PIECE: Final = 4 * 2**20
+_NOTHING: Final = {"type": "http.response.body", "body": b"", "more_body": True}
 #: Seconds after which reading a piece counts as long.
 _LONG_S: Final = 0.004
 
@@ -47,8 +49,41 @@ class Portion:
     stop: int
 
 
+class Turns:
+    """One piece in each turn of the event loop, for all downloads of a process, in the order in which they ask.
+
+    Everybody else waits for one piece at a time then, however many downloads are as fast as we are.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_taken = False
+
+    async def take(self) -> None:
+        """Wait until a piece may be sent."""
+        loop = asyncio.get_running_loop()
+        if self._is_taken:
+            mine = loop.create_future()
+            self._waiting.append(mine)
+            await mine
+        else:
+            self._is_taken = True
+            loop.call_soon(self._give, loop)
+
+    def _give(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiting:
+            mine = self._waiting.popleft()
+            if not mine.done():
+                mine.set_result(None)
+                loop.call_soon(self._give, loop)
+                return
+        self._is_taken = False
+
+
 class Passage(Protocol):
-    """What a download needs to begin, and whom it is counted for."""
+    """What a download needs to begin, whom it is counted for, and when its next piece may go."""
+
+    turns: Turns
 
     async def enter(self) -> None:
         """Called before the first byte is read. Raises where this download may not begin now."""
@@ -101,6 +136,9 @@ class StreamedPackage(Response):
             data = await self._first(reading)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             while data and not gone.done():
+                # returns when the client has taken what was sent: nobody's turn is spent on waiting for that
+                await send(_NOTHING)
+                await self._passage.turns.take()
                 await send({"type": "http.response.body", "body": data, "more_body": True})
                 sent += len(data)
                 self._passage.count(len(data))
