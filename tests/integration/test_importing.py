@@ -26,7 +26,7 @@ from refsys.core.errors import RefsysError
 from refsys.core.products import Description
 from refsys.infra.postgres import connect, create_pool
 from refsys.infra.settings import Settings
-from refsys.infra.storage import Reader, Storage
+from refsys.infra.storage import Reader, Storage, open_storage
 from refsys.infra.storage.local import LocalStorage
 from refsys.runtime.embedded import EmbeddedPostgres
 from refsys.web.app import create_app
@@ -181,7 +181,8 @@ async def hub(
     connection = await asyncpg.connect(postgres_server.dsn)
     await connection.execute(f"CREATE DATABASE hub TEMPLATE {template} STRATEGY FILE_COPY")
     pool = await create_pool(database(postgres_server.dsn, "hub"))
-    async with served(create_app(pool=pool, storage=None, types=TYPES, settings=settings)) as port:
+    app = create_app(pool=pool, storage=open_storage(settings), types=TYPES, settings=settings)
+    async with served(app) as port:
         yield f"http://127.0.0.1:{port}/odata/v1", pool
     pool.terminate()
     await connection.execute("DROP DATABASE hub WITH (FORCE)")
@@ -216,7 +217,8 @@ async def test_another_hub_is_taken_over_by_publication_date(
         given = {name: value for name, value in row.attributes.items() if "rbit" not in name}
         assert given.items() <= found["attributes"].items()
     # and users of this one find the same
-    transport = httpx.ASGITransport(create_app(pool=pool, storage=None, types=TYPES, settings=settings))
+    app = create_app(pool=pool, storage=open_storage(settings), types=TYPES, settings=settings)
+    transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://ours") as us, httpx.AsyncClient() as them:
         asked = {"$filter": f"Name eq '{rows[0].name}'", "$expand": "Attributes"}
         [of_us] = (await us.get("/odata/v1/Products", params=asked)).json()["value"]

@@ -7,6 +7,7 @@ import pytest
 
 from refsys.core.errors import ConfigurationError, Permanent
 from refsys.infra.settings import HttpSettings, load_settings
+from refsys.infra.storage import open_storage
 from refsys.infra.work import emit
 from refsys.missions import load_types
 from refsys.web.app import create_app
@@ -24,7 +25,7 @@ def connect(pool, settings):
 
     def client(address="127.0.0.1", base=HERE, **http):
         used = settings.model_copy(update={"http": HttpSettings(**http)})
-        app = create_app(pool=pool, storage=None, types=TYPES, settings=used)
+        app = create_app(pool=pool, storage=open_storage(used), types=TYPES, settings=used)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 40000))
         return httpx.AsyncClient(transport=transport, base_url=f"{base}/operations/v1/")
 

@@ -14,6 +14,7 @@ from refsys.catalogue.rules import About, Kind
 from refsys.core.errors import RefsysError
 from refsys.core.products import Arrival, FileEntry, product_id
 from refsys.distribution import service
+from refsys.infra.storage import open_storage
 from refsys.infra.telemetry import Metrics
 from refsys.web.app import create_app
 from tests.catalogue_rows import START, Row, insert_rows
@@ -28,7 +29,7 @@ FIVE = [Row(f"P{number}", product_type=f"TYPE_{number % 2}") for number in range
 @pytest.fixture
 async def hub(pool, settings):
     """Names that users find, by a filter; and which of the deleted ones for which cause."""
-    app = create_app(pool=pool, storage=None, types=TYPES, settings=settings)
+    app = create_app(pool=pool, storage=open_storage(settings), types=TYPES, settings=settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://hub.test/odata/v1/") as client:
 

@@ -8,6 +8,7 @@ from refsys.catalogue.extract import examine_files
 from refsys.core.errors import RefsysError
 from refsys.core.products import FileEntry, canonical_name
 from refsys.distribution.rendering import store_documents
+from refsys.infra.storage import open_storage
 from refsys.missions import load_types
 from refsys.web.app import create_app
 from tests.catalogue_rows import Row, insert_rows
@@ -54,7 +55,7 @@ async def products(pool, shared_data):
 @pytest.fixture
 async def ask(pool, settings):
     """Names that a filter finds."""
-    app = create_app(pool=pool, storage=None, types=TYPES, settings=settings)
+    app = create_app(pool=pool, storage=open_storage(settings), types=TYPES, settings=settings)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub.test/odata/v1/") as client:
 
         async def names(text):
