@@ -33,6 +33,8 @@ MOST_WAITING: Final = 16
 _TIMEOUT_S: Final = 5.0
 _REOPEN_S: Final = 1.0
 
+# the server notices within a minute that the machine of a process is gone, too
+_NOTICE: Final = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 _TAKE: Final = "SELECT distribution.take_slot($1)"
 _FREE: Final = "SELECT distribution.free_slot($1)"
 _TAKE_EACH: Final = "SELECT distribution.take_slot(ARRAY[key]) FROM unnest($1::int[]) AS keys(key)"
@@ -141,6 +143,7 @@ class Slots:
         if self._session is None:
             self._session = await self._pool.acquire(timeout=_TIMEOUT_S)
             self._session.add_termination_listener(self._on_end)
+            await self._session.execute(_NOTICE, timeout=_TIMEOUT_S)
             if self._held:
                 await self._session.fetch(_TAKE_EACH, list(self._held), timeout=_TIMEOUT_S)
         return self._session

@@ -62,7 +62,8 @@ async def api(role: Role) -> None:
     settings = role.settings
     if role.listening is None and not settings.http.port:
         raise ConfigurationError("http.port is 0", advice="set the port that this process shall listen on")
-    async with _resources(role) as (pool, storage, types):
+    # one connection more: it holds the slots of downloads
+    async with _resources(role, size=11) as (pool, storage, types):
         app = create_app(pool=pool, storage=storage, types=types, settings=settings)
         listening = role.listening or listen(settings.http.host, settings.http.port, settings.state_dir)
         await serve(
