@@ -28,7 +28,7 @@ from stac_fastapi.extensions.pagination import PaginationExtension
 from stac_fastapi.extensions.query import QueryExtension
 from stac_fastapi.extensions.sort import SortExtension
 from stac_fastapi.types.config import ApiSettings
-from stac_fastapi.types.conformance import BASE_CONFORMANCE_CLASSES
+from stac_fastapi.types.conformance import BASE_CONFORMANCE_CLASSES, OAFConformanceClasses
 from stac_fastapi.types.core import AsyncBaseCoreClient
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
@@ -81,7 +81,9 @@ def _api() -> StacApi:
     of_collections = CollectionSearchExtension.from_extensions(
         [FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.COLLECTIONS]), PaginationExtension()]
     )
-    classes = [*map(str, BASE_CONFORMANCE_CLASSES), f"{_STAC}/browseable"]
+    # not that of OpenAPI 3.0: the description is of 3.1
+    core = [str(name) for name in BASE_CONFORMANCE_CLASSES if name is not OAFConformanceClasses.OPEN_API]
+    classes = [*core, f"{_STAC}/browseable"]
     return _Api(
         settings=_settings(),
         client=_Client(base_conformance_classes=classes),
@@ -189,6 +191,7 @@ def _described() -> dict[str, Any]:
     errors = {status: {"description": told, "content": content} for status, told in _ERRORS.items()}
     for operations in document["paths"].values():
         for operation in operations.values():
+            del operation["description"]
             operation["responses"].pop("422", None)
             operation["responses"] |= errors
     return document
