@@ -203,8 +203,10 @@ async def test_pictures_are_shown_of_products_that_users_see(server, storage, po
     await pool.execute(_ASSET, key, identity, path, len(data), hashlib.md5(data).digest(), blake3(data).digest())
     url = f"{server.url}/odata/v1/Assets({key})"
     told = (await client.get(url)).json()
-    assert told["DownloadLink"] == f"{url}/$value"
-    assert (told["Type"], told["Id"]) == ("QUICKLOOK", str(key))
+    assert told == {
+        "@odata.context": "$metadata#Assets/$entity", "Type": "QUICKLOOK", "Id": str(key),
+        "DownloadLink": f"{url}/$value", "S3Path": f"/{base}/{path}",
+    }  # fmt: skip
     picture = await client.get(told["DownloadLink"])
     assert (picture.status_code, picture.content) == (200, data)
     assert picture.headers["content-type"] == "image/jpeg"

@@ -102,11 +102,11 @@ class Downloads:
         )
         return await self._desk.answer(request, offer)
 
-    async def asset(self, key: UUID, scope: Scope = Scope.PUBLIC) -> Asset:
-        """What is known of a picture of a product that users may see. Raises ODataError: 404."""
+    async def asset(self, key: UUID, scope: Scope = Scope.PUBLIC) -> tuple[Asset, str]:
+        """A picture of a product that users may see, and the product's place. Raises ODataError: 404."""
         async with self._served.connection() as (connection, budget):
-            found, _ = await _asset(connection, key, budget, scope)
-        return found
+            found, row = await _asset(connection, key, budget, scope)
+        return found, row["final_base"]
 
     async def picture(self, request: Request, key: UUID, scope: Scope = Scope.PUBLIC) -> Response:
         """The bytes of a picture. Raises ODataError as `value` does."""

@@ -33,16 +33,18 @@ _EXTRACTED: Final = "Extracted"
 
 def assets_member(row: asyncpg.Record, root_url: str) -> str:
     """The member `Assets`, of a row with assets.COLUMN."""
-    found = [
-        {
-            "Type": assets.QUICKLOOK,
-            "Id": key,
-            "DownloadLink": f"{root_url}/Assets({key})/$value",
-            "S3Path": f"/{object_key(row['final_base'], path)}",
-        }
-        for key, path in row["assets"] or ()
-    ]
+    found = [asset(key, path, row["final_base"], root_url) for key, path in row["assets"] or ()]
     return f'"Assets":{orjson.dumps(found).decode()}'
+
+
+def asset(key: str, path: str, base: str, root_url: str) -> dict[str, Any]:
+    """A picture, which lies at `path` under the place `base` of its product."""
+    return {
+        "Type": assets.QUICKLOOK,
+        "Id": key,
+        "DownloadLink": f"{root_url}/Assets({key})/$value",
+        "S3Path": f"/{object_key(base, path)}",
+    }
 
 
 def locations_member(row: asyncpg.Record, root_url: str) -> str:

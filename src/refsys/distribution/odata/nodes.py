@@ -22,8 +22,8 @@ from refsys.catalogue.compiler import Scope
 from refsys.catalogue.search import TooCostly
 from refsys.core.principals import principal_of
 from refsys.core.times import format_instant
-from refsys.distribution.assets import Asset
 from refsys.distribution.links import PARAMETER, valid_until, write_link
+from refsys.distribution.odata import forms
 from refsys.distribution.odata.download import Downloads, published
 from refsys.distribution.odata.errors import ODataError
 from refsys.distribution.secrets import LINKS
@@ -76,9 +76,9 @@ def routes(served: Served, downloads: Downloads, root: str, scope: Scope = Scope
         return Response(body, headers={"Cache-Control": "no-store"}, media_type=_JSON)
 
     async def asset(request: Request) -> Response:
-        found = await downloads.asset(product_key(request.path_params["key"]), scope)
-        url = f"{served.base_url(request)}{root}/Assets({found.id})"
-        return Response(orjson.dumps(_asset(found, url)), media_type=_JSON)
+        found, base = await downloads.asset(product_key(request.path_params["key"]), scope)
+        told = forms.asset(str(found.id), found.path, base, f"{served.base_url(request)}{root}")
+        return Response(orjson.dumps({"@odata.context": "$metadata#Assets/$entity", **told}), media_type=_JSON)
 
     async def picture(request: Request) -> Response:
         return await downloads.picture(request, product_key(request.path_params["key"]), scope)
@@ -167,17 +167,3 @@ def _node(node: asyncpg.Record, above: str) -> dict[str, Any]:
 
 def _encoded(path: Sequence[str]) -> str:
     return "".join(f"/{_NODES}({quote(name, safe='')})" for name in path)
-
-
-def _asset(asset: Asset, url: str) -> dict[str, Any]:
-    return {
-        "Type": asset.kind,
-        "Id": str(asset.id),
-        "DownloadLink": f"{url}/{_VALUE}",
-        "ContentType": asset.media_type,
-        "ContentLength": asset.size,
-        "Checksum": [
-            {"Value": asset.md5.hex(), "Algorithm": "MD5"},
-            {"Value": asset.blake3.hex(), "Algorithm": "BLAKE3"},
-        ],
-    }
