@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 #: Seconds that a download waits for a slot: the death of a connection may be told to another process than the one that
 #: gets the request to go on. And how often it looks.
 PATIENCE_S: Final = 2.0
-_PAUSE_S: Final = 0.05
+_PAUSE_S: Final = 0.1
 #: So many downloads of a user wait in one process; more are refused at once.
 MOST_WAITING: Final = 16
 #: Seconds that the database has for one question, and the pause before a lost session is opened anew.
