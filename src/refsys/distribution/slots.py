@@ -141,11 +141,19 @@ class Slots:
 
     async def _opened(self) -> Any:
         if self._session is None:
-            self._session = await self._pool.acquire(timeout=_TIMEOUT_S)
-            self._session.add_termination_listener(self._on_end)
-            await self._session.execute(_NOTICE, timeout=_TIMEOUT_S)
+            session: Any = await self._pool.acquire(timeout=_TIMEOUT_S)
+
+            def on_end(_: Any) -> None:
+                # the server ended it, and the pool has it back
+                if self._session is session:
+                    self._session = None
+                    self._run(self._reopen())
+
+            self._session = session
+            session.add_termination_listener(on_end)
+            await session.execute(_NOTICE, timeout=_TIMEOUT_S)
             if self._held:
-                await self._session.fetch(_TAKE_EACH, list(self._held), timeout=_TIMEOUT_S)
+                await session.fetch(_TAKE_EACH, list(self._held), timeout=_TIMEOUT_S)
         return self._session
 
     async def _hang_up(self) -> None:
@@ -153,14 +161,8 @@ class Slots:
         if session is not None:
             # whatever of it has ended already, the pool has it back afterwards
             with contextlib.suppress(*DATABASE_ERRORS):
-                session.remove_termination_listener(self._on_end)
                 session.terminate()
                 await self._pool.release(session)
-
-    def _on_end(self, _: Any) -> None:
-        """The server ended it, and the pool has it back."""
-        self._session = None
-        self._run(self._reopen())
 
     async def _reopen(self) -> None:
         """At once, not at the next download: until then the slots of those that go on would be free to others."""
