@@ -131,13 +131,14 @@ class Downloads:
         async with self._served.connection() as (connection, budget):
             row = await published(connection, key, budget, scope)
             _check_online(row)
-            package = self._packages.get((key, row["content_id"]))
+            known = (key, row["content_id"], row["package_layout"], row["package_md5"])
+            package = self._packages.get(known)
             needs_files = package is None and not is_written(row["package_layout"])
             files = await store.files_of(connection, row["content_id"]) if needs_files else []
         if package is None:
             # off the loop: there may be a hundred thousand files
             package = await asyncio.wrap_future(self._desk.threads.submit(_laid_out, row, files))
-            self._packages.put((key, row["content_id"]), package)
+            self._packages.put(known, package)
         return row, package
 
 
