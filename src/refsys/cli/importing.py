@@ -133,29 +133,10 @@ def reference(
 
 
 async def _live(job: _Job, url: str, since: datetime | None, inbox_id: str, *, again: bool) -> None:
-    from urllib.parse import urlsplit, urlunsplit
-
     from refsys.catalogue.takeover.odata import Hub
-    from refsys.core.errors import ConfigurationError
-    from refsys.infra.http import StationClient
-    from refsys.infra.settings import AuthSettings
+    from refsys.cli.hubs import asking
 
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"{url[:200]!a} is no http URL")
-    # a password in a URL would be remembered with it
-    shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    inbox = next((inbox for inbox in job.settings.inbox if inbox.id == inbox_id), None)
-    if inbox_id and inbox is None:
-        raise ConfigurationError(f"there is no inbox {inbox_id}")
-    async with StationClient(
-        parts.hostname,
-        inbox.auth if inbox else AuthSettings(),
-        url=inbox.url if inbox else shown,
-        connect_timeout_s=job.settings.fetch.connect_timeout_s,
-        read_timeout_s=job.settings.fetch.read_timeout_s,
-        verify_tls=inbox.verify_tls if inbox else True,
-    ) as client:
+    async with asking(job.settings, url, inbox_id) as (shown, client):
         hub = Hub(shown, client, job.types, since=since)
         await job.enter("odata", shown, hub.batches, again=again, goes_on=True)
 

@@ -35,6 +35,7 @@ COMMANDS: Final = (
     "parked",
     "replay",
     "import",
+    "compare",
     "config",
     "user",
     "migrate",

@@ -1,0 +1,1 @@
+"""This catalogue against another hub's OData: what is missing here, what is extra, what differs."""
