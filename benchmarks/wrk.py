@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 _ROOT: Final = Path(sys.prefix) / "wrk"
+_PATIENCE_S: Final = 60.0
 _SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 
 
@@ -39,7 +40,7 @@ class Load:
 def drive(
     port: int, paths: Sequence[str], cpu_seconds: Callable[[], float], *, clients: int, seconds: float, folder: Path
 ) -> Load:
-    """Ask for the paths in turn for so long. Exits where an answer is none of success."""
+    """Ask for the paths in turn for so long, or longer until there is an answer. Exits where one is none of success."""
     program = _ROOT / "usr/bin/wrk"
     if not program.is_file():
         sys.exit("wrk, which drives this benchmark, is not here: run `make bench-search`")
@@ -57,6 +58,9 @@ def drive(
     )
     used = cpu_seconds() - before
     told = json.loads(done.stdout.splitlines()[-1])
-    if told.pop("refused") or told.pop("broken") or not told["requests"]:
+    refused, broken = told.pop("refused"), told.pop("broken")
+    if refused or broken or (not told["requests"] and seconds > _PATIENCE_S):
         sys.exit(f"some of these requests were not answered: {paths[0]} …\n{done.stdout}")
+    if not told["requests"]:
+        return drive(port, paths, cpu_seconds, clients=clients, seconds=2 * seconds, folder=folder)
     return Load(cpu_s=used, **told)
