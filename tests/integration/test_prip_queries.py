@@ -177,6 +177,10 @@ EXAMPLES = [
      "OData.CSC.Intersects(location=Footprint,area=geography'SRID=4326;LINESTRING(0 41,20 41)')", ["S1B_IW"]),
     ("OData.CSC.Intersects(area=geography'SRID=4326;POLYGON((0 0,60 0,60 60,0 60,0 0),"
      "(9 39,13 39,13 43,9 43,9 39))')", []),
+    ("OData.CSC.Within(area=geography'SRID=4326;POLYGON((9 39,13 39,13 43,9 43,9 39))')", ["S1B_IW"]),
+    ("OData.CSC.Within(area=geography'SRID=4326;POLYGON((11 39,13 39,13 43,11 43,11 39))')", []),
+    ("OData.CSC.Disjoints(area=geography'SRID=4326;POINT(20 41)')", ["S1B_IW"]),
+    ("OData.CSC.Disjoints(geo_property=Footprint,geo_shape=geography'SRID=4326;POINT(11 41)')", []),
     ("contains(Name,'ew_grdm')", []),
     ("contains(Name,'S1%')", []),
     ("Attributes/OData.CSC.IntegerAttribute/any(x:x/Name eq 'missionDatatakeID' and x/Value eq 153187)", ["S1B_IW"]),

@@ -103,8 +103,8 @@ def test_every_product_is_of_systematic_production(odata: str, expected: object)
         ("contains(tolower(Name),'x')", 501, 10, "tolower"),
         ("year(PublicationDate) eq 2021", 501, 1, "year"),
         ("Attributes/OData.CSC.StringAttribute/all(att:att/Name eq 'x')", 501, 1, "/all"),
-        ("OData.CSC.Within(area=geography'SRID=4326;POINT(1 1)')", 501, 1, "Within"),
-        ("OData.CSC.Disjoints(area=geography'SRID=4326;POINT(1 1)')", 501, 1, "Disjoints"),
+        ("OData.CSC.Within(area=geography'SRID=4326;POINT(1 1)')", 400, 1, "polygons without holes"),
+        ("geo.distance(Footprint,geography'POINT(1 1)') lt 5", 501, 1, "geo.distance"),
     ],
 )  # fmt: skip
 def test_what_is_not_understood_is_told_with_its_position(odata: str, status: int, position: int, told: str) -> None:

@@ -16,9 +16,11 @@ position, counted from 1; nothing is passed over.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from refsys.core.areas import Area
 from refsys.core.filters import (
     And,
     Attribute,
@@ -34,6 +36,7 @@ from refsys.core.filters import (
     Or,
     Property,
     TextMatch,
+    Within,
     all_of,
     any_of,
     negate,
@@ -51,8 +54,12 @@ TESTS_LIMIT: Final = 500
 VALUES_LIMIT: Final = 1000
 
 _TEXT_FUNCTIONS: Final = {how.value: how for how in (How.CONTAINS, How.STARTSWITH, How.ENDSWITH)}
-_INTERSECTS: Final = "OData.CSC.Intersects"
-_FUNCTIONS: Final = (*_TEXT_FUNCTIONS, _INTERSECTS)
+_AREA_FUNCTIONS: Final[Mapping[str, Callable[[Area], Expression]]] = {
+    "OData.CSC.Intersects": Intersects,
+    "OData.CSC.Within": Within,
+    "OData.CSC.Disjoints": lambda area: all_of(negate(IsNull(Property("footprint"))), negate(Intersects(area))),
+}
+FUNCTIONS: Final = (*_TEXT_FUNCTIONS, *_AREA_FUNCTIONS)
 _OPERATORS: Final = {op.value: op for op in Op}
 _WORDS: Final = {"and", "or", "not", "in", "null", *BOOLEANS, *_OPERATORS}
 _ANY = re.compile(r"attributes(?:/OData\.CSC\.(\w+)Attribute)?/(any|all)", re.IGNORECASE)
@@ -192,10 +199,11 @@ class _Parser(Cursor):
             found = self._any(name, match)
         elif name.text in _TEXT_FUNCTIONS:
             found = self._text_function(_TEXT_FUNCTIONS[name.text])
-        elif name.text == _INTERSECTS and self._lambda is None:
-            found = self._intersects()
+        elif name.text in _AREA_FUNCTIONS and self._lambda is None:
+            area = self._area()
+            found = self._build(name, lambda: _AREA_FUNCTIONS[name.text](area))
         else:
-            expected = f"one of the functions {', '.join(_FUNCTIONS)}{nearest(name.text, _FUNCTIONS)}"
+            expected = f"one of the functions {', '.join(FUNCTIONS)}{nearest(name.text, FUNCTIONS)}"
             raise fail(name.start, expected, str(name))
         op = _OPERATORS.get(self._next.text.lower()) if self._next.type is T.WORD else None
         if op not in (Op.EQ, Op.NE):
@@ -219,15 +227,18 @@ class _Parser(Cursor):
             raise fail(first.start, "a property that is a text", str(first))
         return self._build(text, lambda: TextMatch(how, operand, text_of(text)))
 
-    def _intersects(self) -> Expression:
-        """area=geography'…' | Footprint=geography'…' | location=Footprint,area=geography'…' (in any order)."""
+    def _area(self) -> Area:
+        """area=geography'…' | Footprint=geography'…' | location=Footprint,area=geography'…' (in any order).
+
+        The PRIP's entity model calls the two geo_property and geo_shape.
+        """
         area: Token | None = None
         while True:
             name = self._take(T.WORD, "area=geography'SRID=4326;…'")
             self._take(T.EQUALS)
-            if name.text in ("area", "Footprint") and area is None:
+            if name.text in ("area", "Footprint", "geo_shape") and area is None:
                 area = self._take(T.GEOGRAPHY)
-            elif name.text == "location":
+            elif name.text in ("location", "geo_property"):
                 if self._take(T.WORD, "Footprint").text not in ("Footprint", "GeoFootprint"):
                     raise fail(self._last.start, "Footprint", str(self._last))
             else:
@@ -238,7 +249,7 @@ class _Parser(Cursor):
         if area is None:
             raise self._fail("area=geography'SRID=4326;…'")
         self._take(T.CLOSE)
-        return Intersects(area_from(area))
+        return area_from(area)
 
     def _any(self, name: Token, match: re.Match[str]) -> Expression:
         if match[2].lower() != "any" or self._lambda is not None:

@@ -25,6 +25,7 @@ from refsys.core.filters import (
     Property,
     TextMatch,
     Value,
+    Within,
 )
 from refsys.core.times import format_instant
 from refsys.distribution.odata.vocabulary import Vocabulary
@@ -66,8 +67,8 @@ class _Printer:
             case Comparison(Property() as left, Op.NE, right):
                 name = self._name(left)
                 return f"({name} ne {self._side(right)} and {name} ne null)"
-            case Intersects(area):
-                return f"OData.CSC.Intersects(area=geography'SRID=4326;{write_geometry(area)}')"
+            case Intersects(area) | Within(area):
+                return f"OData.CSC.{type(expression).__name__}(area=geography'SRID=4326;{write_geometry(area)}')"
             case _:
                 return self._test(expression)
 

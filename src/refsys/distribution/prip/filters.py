@@ -38,7 +38,7 @@ from refsys.core.products import ARCHIVE_SUFFIXES, canonical_name
 from refsys.core.times import FOREVER
 from refsys.distribution.odata.cursor import nearest
 from refsys.distribution.odata.errors import ODataError
-from refsys.distribution.odata.parser import parse_filter
+from refsys.distribution.odata.parser import FUNCTIONS, parse_filter
 from refsys.distribution.odata.tokens import T, Token, fail, tokens_of
 from refsys.distribution.odata.values import text_of
 from refsys.distribution.odata.vocabulary import Vocabulary
@@ -49,10 +49,10 @@ _NAME: Final = Property("name")
 _FILE: Final = Property("package_name")
 _EVICTION: Final = Property("evicted_at")
 _MILLISECOND: Final = timedelta(milliseconds=1)
-#: Functions that OData (4.0, part 2, 5.1.1) and the ICD have.
-_NOT_OFFERED: Final = frozenset(
+#: Functions that OData (4.0, part 2, 5.1.1) has.
+_STANDARD: Final = frozenset(
     (
-        *("OData.CSC.Within", "OData.CSC.Disjoints", "geo.distance", "geo.length", "geo.intersects"),
+        *("geo.distance", "geo.length", "geo.intersects"),
         *("tolower", "toupper", "length", "indexof", "substring", "trim", "concat", "matchesPattern"),
         *("year", "month", "day", "hour", "minute", "second", "fractionalseconds", "date", "time", "now"),
         *("totaloffsetminutes", "maxdatetime", "mindatetime", "round", "floor", "ceiling", "isof", "cast"),
@@ -67,7 +67,8 @@ def parse(text: str, vocabulary: Vocabulary) -> Expression:
     """
     tokens = tokens_of(text)
     for token, behind in pairwise(tokens):
-        if behind.type is T.OPEN and (token.text in _NOT_OFFERED or token.text.endswith("/all")):
+        is_unknown = token.text in _STANDARD and token.text not in FUNCTIONS
+        if behind.type is T.OPEN and (is_unknown or token.text.endswith("/all")):
             message = f"$filter, at position {token.start + 1}: {token.text[:60]!a} is not offered"
             raise ODataError(message, status=501)
     return rewrite(parse_filter(_without_production_type(text, tokens), vocabulary), _meant)
