@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from refsys.core.filters import Atom, Attribute, Comparison, Expression, In, IsNull, Literal, Op, all_of, negate, rewrite
+from refsys.core.filters import (
+    Atom,
+    Attribute,
+    Comparison,
+    Expression,
+    In,
+    IsNull,
+    Literal,
+    Op,
+    all_of,
+    negate,
+    rewrite,
+)
 
 _ATTRIBUTE: Final = "productType"
 _MODES: Final = ("IW", "EW", "WV", "S1", "S2", "S3", "S4", "S5", "S6", "EN")
