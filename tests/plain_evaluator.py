@@ -89,7 +89,7 @@ def _value(operand: Operand, row: Row) -> Any:
             text = _text(inner, row)
             return None if text is None else fold(text, case=case, accents=accents)
         case Arithmetic(left, sign, right):
-            return _calculate(sign, _value(left, row), _value(right, row))
+            return calculate(sign, _value(left, row), _value(right, row))
 
 
 _EXACT = decimal.Context(prec=1000)
@@ -100,7 +100,7 @@ def _fixed(value: Decimal) -> Decimal:
     return max(-_MOST, min(_MOST, value)).quantize(Decimal(10) ** -20, decimal.ROUND_HALF_UP, _EXACT)
 
 
-def _calculate(sign: Sign, left: Any, right: Any) -> Decimal | None:
+def calculate(sign: Sign, left: Any, right: Any) -> Decimal | None:
     if any(isinstance(side, bool) or not isinstance(side, int | float | Decimal) for side in (left, right)):
         return None
     a, b = (_fixed(side if isinstance(side, Decimal) else Decimal(repr(side))) for side in (left, right))

@@ -276,8 +276,11 @@ def _lists(op: str, option: Option, items: Sequence[str], wanted: bool) -> Expre
             return _holds(Holds.ONLY, option, items, wanted)
         case "a_equals":
             return join(True, wanted, [_holds(how, option, items, wanted) for how in Holds])
-        case _:
+        case _ if items:
             return join(False, wanted, [_holds(Holds.ALL, option, (item,), wanted) for item in items])
+        case _:
+            # nothing overlaps an empty list, if there is a list at all
+            return NOTHING if wanted else _holds(Holds.ALL, option, (), True)
 
 
 def _holds(how: Holds, option: Option, items: Sequence[str], wanted: bool) -> Expression:
@@ -285,7 +288,7 @@ def _holds(how: Holds, option: Option, items: Sequence[str], wanted: bool) -> Ex
         case Literal(tuple() as value):
             held = set(items) <= set(value) if how is Holds.ALL else set(value) <= set(items)
             return constant(held, wanted)
-        case Attribute() as attribute if option.inverse is None:
+        case Attribute() as attribute if option.inverse is None or not items:
             return known(ListMatch(how, attribute, tuple(items)), wanted)
         case Attribute() as attribute:
             spellings = [tuple(str(literal.value) for literal in inverted(option, [Literal(item)])) for item in items]

@@ -7,7 +7,7 @@ a GeoJSON geometry | {"bbox": [numbers]}
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import Any, Final
 
 from refsys.core.areas import POSITIONS_LIMIT, area_of_box, areas_of
@@ -53,11 +53,11 @@ class _Reader:
         match value:
             case bool() | str():
                 return Constant(value, at)
+            case int() if abs(value) >= 10**18:
+                if abs(value) > sys.float_info.max:
+                    raise unexpected(at, "a number of 64 bits", "a greater one")
+                return Constant(float(value), at)
             case int() | float():
-                if not math.isfinite(value) if isinstance(value, float) else abs(value) >= 2**63:
-                    raise unexpected(
-                        at, "a number of 64 bits", shown(value) if isinstance(value, float) else "a greater one"
-                    )
                 return Constant(value, at)
             case list():
                 return Items(tuple(self._list(value, at, depth)), at)

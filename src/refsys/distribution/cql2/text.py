@@ -195,9 +195,9 @@ class _Parser:
     def _number(self, sign: Token | None = None) -> Constant:
         token = self._take(T.NUMBER)
         text = f"{sign.text if sign else ''}{token.text}"
-        if len(token.text) > 400:
-            raise unexpected(token.start, "a number of at most 400 digits", str(token))
-        return Constant(int(text) if token.text.isdigit() else float(text), (sign or token).start)
+        # what does not fit into 64 bits is no whole number
+        is_whole = token.text.isdigit() and len(token.text) <= 18
+        return Constant(int(text) if is_whole else float(text), (sign or token).start)
 
     def _parenthesis(self) -> Node:
         start = self._next.start
