@@ -10,6 +10,7 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 
 from refsys.catalogue.compiler import Compiler, Scope, polygons
+from refsys.catalogue.search import Search, find
 from refsys.core import footprints
 from refsys.core.areas import Area
 from refsys.core.filters import (
@@ -25,6 +26,7 @@ from refsys.core.filters import (
     Property,
     TextMatch,
     Within,
+    all_of,
 )
 from tests import filter_strategies as strategies
 from tests.catalogue_rows import Row, insert_rows, plausible_rows
@@ -284,3 +286,23 @@ async def test_plausible_rows_are_valid_and_found_by_their_indexes(pool):
             plan = "\n".join(row[0] for row in await connection.fetch(sql, *compiler.args))
             assert index in plan or "product_current_name" in plan, plan
             assert await selected(pool, expression) == {row.id for row in rows if matches(expression, row)} != set()
+
+
+async def test_a_search_for_what_lies_within_an_area_looks_into_the_index_and_at_all_of_each_footprint(pool):
+    """Of an area where little lies, and of one where so much does that the products are walked."""
+    inside = footprints.polygon([(10, 10), (12, 10), (12, 12), (10, 12)]).geometry
+    across = footprints.polygon([(11, 11), (99, 11), (99, 12), (11, 12)]).geometry
+    rows = [Row("INSIDE", footprint=inside), Row("ACROSS", footprint=across), Row("NOWHERE")]
+    rows += [
+        Row(f"MANY{number}", footprint=footprints.polygon([(-9, 0), (-8, 0), (-8, 1)]).geometry)
+        for number in range(2100)
+    ]
+    frame = Area("Polygon", (((9.0, 9.0), (13.0, 9.0), (13.0, 13.0), (9.0, 13.0), (9.0, 9.0)),))
+    wide = Area("Polygon", (((-10.0, -1.0), (13.0, -1.0), (13.0, 13.0), (-10.0, 13.0), (-10.0, -1.0)),))
+    async with pool.acquire() as connection:
+        await insert_rows(connection, rows)
+        for area, expected in ((frame, {"INSIDE"}), (wide, {row.name for row in rows} - {"ACROSS", "NOWHERE"})):
+            search = Search(
+                filter=all_of(Within(area), Comparison(Property("mission"), Op.EQ, Literal("S1"))), limit=5000
+            )
+            assert {row["name"] for row in await find(connection, search, columns=["p.name"])} == expected

@@ -20,7 +20,7 @@ from refsys.catalogue import estimates, tallies
 from refsys.catalogue.compiler import Compiler, Scope, polygons
 from refsys.catalogue.ordering import Order, Part, behind, keys_of
 from refsys.core.errors import RefsysError
-from refsys.core.filters import EVERYTHING, Comparison, Expression, Intersects, Op, Property, all_of, conjuncts
+from refsys.core.filters import EVERYTHING, Comparison, Expression, Intersects, Op, Property, Within, all_of, conjuncts
 
 #: Seconds that a search may take, in which it waits for the database too.
 BUDGET_S: Final = 20.0
@@ -261,17 +261,17 @@ async def _source(
 ) -> tuple[str, str]:
     """FROM and WHERE: of all products, or of the few that overlap an area which is asked for."""
     terms = conjuncts(search.filter)
-    place = next((index for index, term in enumerate(terms) if isinstance(term, Intersects)), None)
-    if place is None:
+    asked = next((term for term in terms if isinstance(term, Intersects | Within)), None)
+    if asked is None:
         return _PRODUCTS, compiler.where(search.filter, search.scope)
-    area = terms[place]
-    assert isinstance(area, Intersects)
-    sql, rings = "SELECT catalogue.overlapping($1::text[]::polygon[], $2)", polygons(area.area)
+    sql, rings = "SELECT catalogue.overlapping($1::text[]::polygon[], $2)", polygons(asked.area)
     few = await within(budget, connection.fetchval(sql, rings, FEW))
     if few is None:
         return _PRODUCTS, compiler.where(search.filter, search.scope)
     source = _THESE.format(ids=compiler.bind(few))
-    return source, compiler.where(all_of(*terms[:place], *terms[place + 1 :]), search.scope)
+    # all of these overlap; whether they lie within has still to be seen
+    rest = [term for term in terms if term is not asked or isinstance(term, Within)]
+    return source, compiler.where(all_of(*rest), search.scope)
 
 
 async def within(budget: Budget, query: Awaitable[_Result]) -> _Result:
