@@ -137,7 +137,20 @@ def _attribute_tests() -> st.SearchStrategy[Expression]:
     )
 
 
-odata_tests = st.one_of(_property_tests(), _attribute_tests())
+_plain = st.sampled_from(PLAIN).map(Attribute)
+_of_text = st.one_of(_plain, st.sampled_from(TEXT_PROPERTIES).map(Property))
+_accented = st.one_of(texts, names, st.sampled_from(["É", "e", "ΟΔΟΣ", "straße", "s1a_iw_grdh"]))
+
+
+def _folded_tests(folded: st.SearchStrategy[Folded]) -> st.SearchStrategy[Expression]:
+    return st.one_of(
+        st.builds(TextMatch, st.sampled_from(PLACES), folded, _accented),
+        st.builds(Comparison, folded, ordered.filter(lambda op: op is not Op.NE), _accented.map(Literal)),
+        st.builds(In, folded, st.lists(_accented.map(Literal), min_size=1, max_size=3).map(tuple)),
+    )
+
+
+odata_tests = st.one_of(_property_tests(), _attribute_tests(), _folded_tests(st.builds(Folded, _of_text)))
 
 patterns = st.lists(
     st.sampled_from(["%", "_", "S1A", "s1", "IW", "a", "\\%", "\\_", "\\\\", "VV", "é"]), max_size=5
@@ -153,10 +166,7 @@ arithmetic = st.recursive(
     lambda inner: st.builds(Arithmetic, inner, st.sampled_from([Sign.ADD, Sign.SUBTRACT, Sign.MULTIPLY]), _numeric),
     max_leaves=3,
 )
-_plain = st.sampled_from(PLAIN).map(Attribute)
-_of_text = st.one_of(_plain, st.sampled_from(TEXT_PROPERTIES).map(Property))
 folded = st.builds(Folded, _of_text, st.booleans(), st.booleans())
-_accented = st.one_of(texts, names, st.sampled_from(["É", "e", "ΟΔΟΣ", "straße", "s1a_iw_grdh"]))
 
 
 def _frame(west: float, south: float, size: float) -> Area:
@@ -171,9 +181,8 @@ def _more_tests() -> st.SearchStrategy[Expression]:
     items = st.lists(st.sampled_from(["VV", "VH", "IW1", "HH", ""]), max_size=3).map(tuple)
     return st.one_of(
         st.builds(TextMatch, st.just(How.LIKE), st.one_of(_of_text, folded), patterns),
-        st.builds(TextMatch, st.sampled_from(PLACES), folded, _accented),
+        _folded_tests(folded),
         st.builds(Comparison, folded, ordered, st.one_of(_accented.map(Literal), _of_text, folded)),
-        st.builds(In, folded, st.lists(_accented.map(Literal), min_size=1, max_size=3).map(tuple)),
         st.builds(Comparison, arithmetic, ordered, st.one_of(_numeric, arithmetic)),
         st.builds(Comparison, st.just(Property("package_size")), ordered, st.one_of(_plain, arithmetic)),
         st.builds(IsNull, arithmetic),

@@ -7,6 +7,7 @@
            | "Attributes/" [cast "/"] "any(" variable ":" terms on variable/Name and variable/[cast/]Value ")"
            | operand ("eq" | "ne" | "lt" | "le" | "gt" | "ge") operand | operand "in" "(" value {"," value} ")"
            | a property that is true or false
+    operand  = property | variable/[cast/]Value | "tolower(" operand ")"
 
 A value of an attribute compares by what it is, whatever the cast says. `ne` is true of a property that a product lacks;
 inside `any` an attribute that the product lacks is nothing at all. What is not understood is an error with its
@@ -26,6 +27,7 @@ from refsys.core.filters import (
     Attribute,
     Comparison,
     Expression,
+    Folded,
     How,
     In,
     Intersects,
@@ -60,10 +62,15 @@ _AREA_FUNCTIONS: Final[Mapping[str, Callable[[Area], Expression]]] = {
     "OData.CSC.Disjoints": lambda area: all_of(negate(IsNull(Property("footprint"))), negate(Intersects(area))),
 }
 FUNCTIONS: Final = (*_TEXT_FUNCTIONS, *_AREA_FUNCTIONS)
+#: What gives a text; everything else is true or false.
+_LOWER: Final = "tolower"
 _OPERATORS: Final = {op.value: op for op in Op}
 _WORDS: Final = {"and", "or", "not", "in", "null", *BOOLEANS, *_OPERATORS}
 _ANY = re.compile(r"attributes(?:/OData\.CSC\.(\w+)Attribute)?/(any|all)", re.IGNORECASE)
 _VALUE = re.compile(r"(?:OData\.CSC\.(\w+)Attribute/)?(\w+)", re.ASCII)
+
+
+_Side = Property | Attribute | Folded
 
 
 def parse_filter(text: str, vocabulary: Vocabulary) -> Expression:
@@ -123,7 +130,7 @@ class _Parser(Cursor):
     def _test(self) -> Expression:
         first = self._next
         if first.type is T.WORD:
-            if self._after.type is T.OPEN and first.text.lower() not in _WORDS:
+            if self._after.type is T.OPEN and first.text.lower() not in _WORDS and first.text != _LOWER:
                 return self._function(first)
             if first.text.lower() in BOOLEANS and self._after.text.lower() not in _OPERATORS:
                 self._at += 1
@@ -138,16 +145,17 @@ class _Parser(Cursor):
             return Comparison(operand, Op.EQ, Literal(True))
         return self._compare(first, operand, op)
 
-    def _compare(self, first: Token, operand: Property | Attribute, op: Op) -> Expression:
+    def _compare(self, first: Token, operand: _Side, op: Op) -> Expression:
         if self._next.text.lower() == "null":
             if op not in (Op.EQ, Op.NE):
                 raise self._fail("a value; only eq and ne compare with null")
             self._at += 1
-            return IsNull(operand) if op is Op.EQ else negate(IsNull(operand))
+            missing = IsNull(_looked_at(operand))
+            return missing if op is Op.EQ else negate(missing)
         second = self._next
         value = self._operand()
         right = self._literal(value, operand) if isinstance(value, Token) else value
-        if isinstance(right, Attribute):
+        if isinstance(right, Attribute | Folded):
             raise fail(second.start, "a value", str(second))
         return self._comparison(first, operand, op, right)
 
@@ -162,13 +170,13 @@ class _Parser(Cursor):
             raise fail(operand.start, "a property: one side has to be one", str(operand))
         return self._comparison(value, operand, op.flipped, self._literal(value, operand))
 
-    def _comparison(self, first: Token, operand: Property | Attribute, op: Op, right: Literal | Property) -> Expression:
-        if op is Op.NE and isinstance(operand, Property):
+    def _comparison(self, first: Token, operand: _Side, op: Op, right: Literal | Property) -> Expression:
+        if op is Op.NE and isinstance(_looked_at(operand), Property):
             # OData: what is not there is not equal to anything
             return negate(self._build(first, lambda: Comparison(operand, Op.EQ, right)))
         return self._build(first, lambda: Comparison(operand, op, right))
 
-    def _operator(self, operand: Property | Attribute) -> Op | None:
+    def _operator(self, operand: _Side) -> Op | None:
         """The operator that comes next; None where the operand stands alone and may."""
         op = _OPERATORS.get(self._next.text.lower()) if self._next.type is T.WORD else None
         if op is not None:
@@ -177,7 +185,7 @@ class _Parser(Cursor):
             raise self._fail("eq, ne, lt, le, gt, ge or in")
         return op
 
-    def _in(self, operand: Property | Attribute) -> Expression:
+    def _in(self, operand: _Side) -> Expression:
         start = self._take(T.OPEN, "'(' and a list of values")
         values: list[Literal] = []
         while True:
@@ -312,7 +320,7 @@ class _Parser(Cursor):
                 return text_of(name)
         raise fail(self._next.start, f"{wanted} eq '…'", str(self._next))
 
-    def _operand(self) -> Property | Attribute | Token:
+    def _operand(self) -> _Side | Token:
         """A property or attribute, or the token of a value."""
         token = self._next
         if is_value(token):
@@ -321,6 +329,8 @@ class _Parser(Cursor):
         if token.type is not T.WORD or token.text.lower() in _WORDS:
             raise self._fail("a property or a value")
         self._at += 1
+        if token.text == _LOWER and self._next.type is T.OPEN:
+            return self._lower()
         if self._lambda is not None:
             return self._attribute_value(token, self._lambda)
         found = self._vocabulary.property_named(token.text)
@@ -329,6 +339,14 @@ class _Parser(Cursor):
             expected = f"a property{nearest(token.text, names)}; there are {', '.join(names)}, and Attributes/…/any(…)"
             raise fail(token.start, expected, str(token))
         return found
+
+    def _lower(self) -> Folded:
+        self._at += 1
+        start, operand = self._next, self._operand()
+        if not isinstance(operand, Property | Attribute):
+            raise fail(start.start, "a property that is a text", str(start))
+        self._take(T.CLOSE)
+        return self._build(start, lambda: Folded(operand))
 
     def _attribute_value(self, token: Token, scope: _Lambda) -> Attribute:
         variable, _, path = token.text.partition("/")
@@ -341,10 +359,11 @@ class _Parser(Cursor):
         self._cast(token, match[1] or "")
         return scope.attribute
 
-    def _literal(self, token: Token, operand: Property | Attribute) -> Literal:
+    def _literal(self, token: Token, operand: _Side) -> Literal:
         """The value of a token, read as what it is compared with: a property's kind, or the kind it has itself."""
-        if isinstance(operand, Property):
-            return self._build(token, lambda: Literal(value_of(token, operand.kind)))
+        if isinstance(operand, Property | Folded):
+            kind = operand.kind if isinstance(operand, Property) else Kind.TEXT
+            return self._build(token, lambda: Literal(value_of(token, kind)))
         cast = self._lambda.cast if self._lambda is not None else ""
         kind = KINDS[token.type]
         if kind is Kind.TEXT and self._vocabulary.is_instant(operand.name, cast):
@@ -359,6 +378,10 @@ class _Parser(Cursor):
             expected = f"one of the types {', '.join(ATTRIBUTE_TYPES)}{nearest(name, ATTRIBUTE_TYPES)}"
             raise fail(token.start, expected, str(token))
         return name
+
+
+def _looked_at(operand: _Side) -> Property | Attribute:
+    return operand.operand if isinstance(operand, Folded) else operand
 
 
 def _implies_presence(expression: Expression) -> bool:

@@ -67,6 +67,8 @@ class _Printer:
             case Comparison(Property() as left, Op.NE, right):
                 name = self._name(left)
                 return f"({name} ne {self._side(right)} and {name} ne null)"
+            case Comparison(Folded(Property() as left), Op.NE, right):
+                return f"(tolower({self._name(left)}) ne {self._side(right)} and {self._name(left)} ne null)"
             case Intersects(area) | Within(area):
                 return f"OData.CSC.{type(expression).__name__}(area=geography'SRID=4326;{write_geometry(area)}')"
             case _:
