@@ -94,7 +94,7 @@ class _Reader:
     def _call(self, op: Any, args: Any, at: str, depth: int) -> Node:
         known = OPERATORS.get(op.lower()) if isinstance(op, str) else None
         if known is None:
-            hint = nearest(op, OPERATORS.values()) if isinstance(op, str) else ""
+            hint = nearest(op.lower(), OPERATORS.values()) if isinstance(op, str) else ""
             raise unexpected(f"{_below(at)}op", f"an operator of CQL2{hint}", _told(op))
         place = f"{_below(at)}args"
         if known == "isNull" and not isinstance(args, list):
