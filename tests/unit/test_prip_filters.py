@@ -57,6 +57,16 @@ def test_a_name_is_the_products_or_the_files(stem: str, suffix: str, asked: str,
         assert matches(parse(odata, VOCABULARY), row) is expected, odata
 
 
+def test_names_are_found_in_lower_case_too() -> None:
+    row = row_of("S1A.SAFE", ".zip")
+    for odata, expected in (
+        ("contains(tolower(Name),'safe.z')", True), ("tolower(Name) eq 's1a.safe.zip'", True),
+        ("tolower(Name) eq 's1a.safe'", True), ("tolower(Name) ne 's1a.safe.zip'", False),
+        ("tolower(Name) in ('x','s1a.safe.zip')", True), ("endswith(tolower(Name),'.tar')", False),
+    ):  # fmt: skip
+        assert matches(parse(odata, VOCABULARY), row) is expected, odata
+
+
 def test_names_are_walked_by_the_file() -> None:
     rows = [row_of(name, ".zip") for name in ("S1A.SAFE", "S1B.SAFE", "S1C.SAFE")]
     for op, expected in (("gt", [2]), ("ge", [1, 2]), ("lt", [0]), ("le", [0, 1])):
@@ -100,7 +110,7 @@ def test_every_product_is_of_systematic_production(odata: str, expected: object)
         ("contains(ProductionType,'x')", 400, 10, "a property"),
         ("ProductionType eq 'systematic_production' and Nmae eq 'x'", 400, 47, "did you mean Name?"),
         ("Collection/Name eq 'SENTINEL-1'", 400, 1, "a property"),
-        ("contains(tolower(Name),'x')", 501, 10, "tolower"),
+        ("contains(toupper(Name),'x')", 501, 10, "toupper"),
         ("year(PublicationDate) eq 2021", 501, 1, "year"),
         ("Attributes/OData.CSC.StringAttribute/all(att:att/Name eq 'x')", 501, 1, "/all"),
         ("OData.CSC.Within(area=geography'SRID=4326;POINT(1 1)')", 400, 1, "polygons without holes"),

@@ -13,6 +13,7 @@ EvictionDate    of what is never evicted: later than any date
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
@@ -22,6 +23,7 @@ from refsys.core.filters import (
     Attribute,
     Comparison,
     Expression,
+    Folded,
     How,
     In,
     IsNull,
@@ -53,7 +55,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _STANDARD: Final = frozenset(
     (
         *("geo.distance", "geo.length", "geo.intersects"),
-        *("tolower", "toupper", "length", "indexof", "substring", "trim", "concat", "matchesPattern"),
+        *("toupper", "length", "indexof", "substring", "trim", "concat", "matchesPattern"),
         *("year", "month", "day", "hour", "minute", "second", "fractionalseconds", "date", "time", "now"),
         *("totaloffsetminutes", "maxdatetime", "mindatetime", "round", "floor", "ceiling", "isof", "cast"),
     )
@@ -149,6 +151,10 @@ def _meant(atom: Atom) -> Expression:
             return name_is_in([str(literal.value) for literal in values])
         case TextMatch(how, operand, text) if operand == _NAME:
             return any_of(atom, *_file_matches(how, text))
+        case Comparison(Folded() as folded, Op.EQ, _) if folded.operand == _NAME:
+            return any_of(atom, replace(atom, left=replace(folded, operand=_FILE)))
+        case In(Folded() as folded, _) | TextMatch(_, Folded() as folded, _) if folded.operand == _NAME:
+            return any_of(atom, replace(atom, operand=replace(folded, operand=_FILE)))
         case IsNull(operand) if operand == _EVICTION:
             return Or(())
         case Comparison(Property() | Attribute() as left, op, Literal(datetime() as instant)):
