@@ -182,7 +182,7 @@ async def floors(
     return taken
 
 
-async def run(folder: Path, items: int, seconds: float, newer: bool, console: Console) -> None:
+async def run(folder: Path, items: int, seconds: float, newer: bool, only: str, console: Console) -> None:
     types = load_types()
     with contextlib.ExitStack() as stack:
         ours = stack.enter_context(debian.running(folder / "ours", keep=True))
@@ -194,7 +194,8 @@ async def run(folder: Path, items: int, seconds: float, newer: bool, console: Co
         await peer.index()
         await keep_current(dsn, types)
         count = await present(dsn)
-        asked, counted = await queries(dsn, count), counts()
+        asked = [query for query in await queries(dsn, count) if only in query.name]
+        counted = [query for query in counts() if only in query.name]
         serving = stack.enter_context(ours_serving.serving(dsn, folder / "api", PROCESSES))
         api = stack.enter_context(stac_peer.serving(peer, folder))
         mine = Side("refsys", serving.port, _STAC, lambda: serving.cpu_seconds() + ours.cpu_seconds())
@@ -235,6 +236,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--folder", type=Path, help="keep the databases here, and use them again; default: nowhere")
+    parser.add_argument("--only", default="", metavar="TEXT", help="queries whose names have this in them")
     parser.add_argument("--newer", action="store_true", help="refsys once more, on the embedded PostgreSQL 18")
     arguments = parser.parse_args()
     configure_logs(level="error")
@@ -245,7 +247,9 @@ def main() -> None:
         folder.chmod(0o711)
         if not (folder / "ours").exists() and shutil.disk_usage(folder).free < arguments.items * BYTES:
             sys.exit(f"{folder} needs {arguments.items * BYTES / 1e9:.0f} GB")
-        asyncio.run(run(folder.absolute(), arguments.items, arguments.seconds, arguments.newer, wide_console()))
+        asyncio.run(
+            run(folder.absolute(), arguments.items, arguments.seconds, arguments.newer, arguments.only, wide_console())
+        )
 
 
 if __name__ == "__main__":

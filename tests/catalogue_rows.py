@@ -52,8 +52,9 @@ SELECT feed_position, least(published_at, clock_timestamp()), 'created', id FROM
  WHERE feed_position > $1
 """
 _PARTS = """
-INSERT INTO catalogue.footprint_part (product_id, part)
-SELECT p.id, p.part::polygon FROM unnest($1::uuid[], $2::text[]) AS p(id, part)
+INSERT INTO catalogue.footprint_part (product_id, part, span, sensing_start)
+SELECT id, p.part::polygon, catalogue.seen(sensing_start, sensing_stop), sensing_start
+  FROM unnest($1::uuid[], $2::text[]) AS p(id, part) JOIN catalogue.product USING (id)
 """
 
 

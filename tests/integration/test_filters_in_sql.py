@@ -186,7 +186,7 @@ async def test_overlaps_in_the_database_agree_with_shapely(pool):
             area = drawn(rng, big=number % 2 == 0)
             found = await selected(pool, Intersects(area))
             through_index = await connection.fetchval(
-                "SELECT catalogue.overlapping($1::text[]::polygon[], 5000)", polygons(area)
+                "SELECT catalogue.overlapping($1::text[]::polygon[], '(,)', 5000)", polygons(area)
             )
             assert found == set(through_index)
             for identity, shape in shapes.items():

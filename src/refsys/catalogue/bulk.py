@@ -39,7 +39,7 @@ _PRODUCT: Final = (
     "published_at", "modified_at", "feed_position", "online", "packaging", "package_layout", "package_name",
     "package_size", "package_md5", "package_blake3", "lineage", "name_grams", "type_fingerprint",
 )  # fmt: skip
-_PART: Final = ("product_id", "part")
+_PART: Final = ("product_id", "part", "span", "sensing_start")
 _INPUT: Final = ("product_id", "input_id")
 _CHANGE: Final = ("position", "at", "kind", "product_id")
 
@@ -260,11 +260,15 @@ def _announced(entry: Entry, algorithm: str) -> bytes | None:
     return bytes.fromhex(text) if text else None
 
 
-def _parts(entry: Entry) -> Iterable[tuple[UUID, asyncpg.Polygon]]:
-    if entry.description.footprint is not None:
+def _parts(entry: Entry) -> Iterable[tuple[UUID, asyncpg.Polygon, asyncpg.Range, datetime | None]]:
+    description = entry.description
+    if description.footprint is not None:
         identity = product_id(entry.name)
-        for ring in footprints.parts(entry.description.footprint):
-            yield identity, asyncpg.Polygon(*ring)
+        start, stop = description.sensing_start, description.sensing_stop
+        # as catalogue.seen has it
+        ends = (start, stop) if start is None or stop is None else sorted((start, stop))
+        for ring in footprints.parts(description.footprint):
+            yield identity, asyncpg.Polygon(*ring), asyncpg.Range(*ends, upper_inc=True), start
 
 
 async def _blame(connection: asyncpg.Connection, entries: list[Entry], error: Exception) -> RefsysError:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from refsys.catalogue.described import COLUMNS, columns_of, part_texts
+from refsys.catalogue.described import COLUMNS, columns_of, enter_parts
 from refsys.catalogue.fingerprints import type_fingerprint
 from refsys.catalogue.model import Content, Described, Product, Published, content_digest
 from refsys.catalogue.store import fetch_current
@@ -57,10 +57,6 @@ _INSERT_PRODUCT = " ".join(
         "package_size = NULL, package_md5 = NULL, package_blake3 = NULL",
     )
 )
-
-_ENTER_PARTS = """
-INSERT INTO catalogue.footprint_part (product_id, part) SELECT $1, part::polygon FROM unnest($2::text[]) part
-"""
 
 _SET_INPUTS = """
 WITH gone AS (DELETE FROM catalogue.input WHERE product_id = $1 AND input_id <> ALL ($2::uuid[]))
@@ -184,7 +180,7 @@ async def describe(
     if outcome == "replaced":
         await connection.execute("DELETE FROM catalogue.footprint_part WHERE product_id = $1", identity)
     if description.footprint is not None:
-        await connection.execute(_ENTER_PARTS, identity, part_texts(description.footprint))
+        await enter_parts(connection, [(identity, description.footprint)])
     if content.inputs or outcome == "replaced":
         await connection.execute(_SET_INPUTS, identity, content.inputs)
     await _announce_described(connection, content, identity, priority)

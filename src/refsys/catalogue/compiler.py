@@ -14,6 +14,8 @@ from enum import Enum
 from itertools import islice
 from typing import Any, Final, assert_never
 
+import asyncpg
+
 from refsys.core.areas import Area
 from refsys.core.filters import (
     And,
@@ -52,6 +54,8 @@ _BEHIND_ALL: Final = "\x7f"
 _LASTING: Final = timedelta(hours=18)
 _FIRST_DAY: Final = datetime(1, 1, 1, tzinfo=UTC)
 #: How instants are written in attributes (core.times.format_instant).
+_AFTER: Final = (Op.GT, Op.GE, Op.EQ)
+_BEFORE: Final = (Op.LT, Op.LE, Op.EQ)
 _INSTANT: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
 
 _OPS: Final = {Op.EQ: "=", Op.NE: "<>", Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">="}
@@ -335,6 +339,14 @@ def _bounds(terms: Sequence[Expression], name: str, *ops: Op) -> Iterator[dateti
         match term:
             case Comparison(Property(left), op, Literal(datetime() as instant)) if left == name and op in ops:
                 yield instant
+
+
+def seen_in(terms: Sequence[Expression]) -> asyncpg.Range:
+    """When a product that fulfils all terms was seen: every such one's `span` (catalogue.seen) overlaps this."""
+    lower = max((*_bounds(terms, "sensing_start", *_AFTER), *_bounds(terms, "sensing_stop", *_AFTER)), default=None)
+    upper = min((*_bounds(terms, "sensing_start", *_BEFORE), *_bounds(terms, "sensing_stop", *_BEFORE)), default=None)
+    ends = (lower, upper) if lower is None or upper is None else sorted((lower, upper))
+    return asyncpg.Range(*ends, lower_inc=True, upper_inc=True)
 
 
 def polygons(area: Area) -> list[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
 
 from refsys.catalogue.compiler import polygon_text
 from refsys.core import footprints
@@ -29,6 +32,12 @@ COLUMNS: Final[Mapping[str, str]] = {
     "problems": "text[]",
 }
 
+_ENTER_PARTS: Final = """
+INSERT INTO catalogue.footprint_part (product_id, part, span, sensing_start)
+SELECT id, entered.part::polygon, catalogue.seen(sensing_start, sensing_stop), sensing_start
+  FROM unnest($1::uuid[], $2::text[]) AS entered(id, part) JOIN catalogue.product USING (id)
+"""
+
 
 def columns_of(recognised: Recognised, description: Description, mission: str | None) -> dict[str, Any]:
     """The values of COLUMNS; `mission` is what the source says, and counts where the name says nothing."""
@@ -50,6 +59,14 @@ def columns_of(recognised: Recognised, description: Description, mission: str | 
         "attributes": description.attributes,
         "problems": description.problems,
     }
+
+
+async def enter_parts(
+    connection: asyncpg.Connection, footprints_of: Iterable[tuple[UUID, Mapping[str, Any] | None]]
+) -> None:
+    """Index the footprints of products, whose rows are there; what was indexed of them before is not."""
+    parts = [(identity, part) for identity, footprint in footprints_of for part in part_texts(footprint)]
+    await connection.execute(_ENTER_PARTS, [identity for identity, _ in parts], [part for _, part in parts])
 
 
 def part_texts(footprint: Mapping[str, Any] | None) -> list[str]:

@@ -16,7 +16,7 @@ import asyncpg
 import orjson
 
 from refsys.catalogue.auxiliaries import Auxiliaries
-from refsys.catalogue.described import COLUMNS, columns_of, part_texts
+from refsys.catalogue.described import COLUMNS, columns_of, enter_parts
 from refsys.catalogue.fingerprints import NO_ROW, type_fingerprint
 from refsys.catalogue.model import Content, Product
 from refsys.catalogue.service import examine
@@ -49,10 +49,8 @@ _CHANGE: Final = " ".join(
     )
 )
 _FORGET_PARTS: Final = "DELETE FROM catalogue.footprint_part WHERE product_id = ANY ($1::uuid[])"
-_ENTER_PARTS: Final = """
-INSERT INTO catalogue.footprint_part (product_id, part)
-SELECT product_id, part::polygon FROM unnest($1::uuid[], $2::text[]) AS p(product_id, part)
-"""
+#: What the parts of a footprint tell.
+_PLACED: Final = frozenset(("footprint", "sensing_start", "sensing_stop"))
 _ANNOUNCE: Final = "SELECT product_id FROM catalogue.announce($1::uuid[], 'modified', $2)"
 
 
@@ -126,10 +124,10 @@ async def enter(connection: asyncpg.Connection, redescribed: Sequence[Redescribe
     )
     rows = await connection.fetch(_CHANGE, [_record(one) for one in changed])
     entered = {row["id"] for row in rows}
-    moved = [one for one in changed if one.product.id in entered and "footprint" in one.values]
-    parts = [(one.product.id, part) for one in moved for part in part_texts(one.values["footprint"])]
+    moved = [one for one in changed if one.product.id in entered and _PLACED & one.values.keys()]
     await connection.execute(_FORGET_PARTS, [one.product.id for one in moved])
-    await connection.execute(_ENTER_PARTS, [identity for identity, _ in parts], [part for _, part in parts])
+    placed = [(one.product.id, one.values.get("footprint", one.product.footprint)) for one in moved]
+    await enter_parts(connection, placed)
     told = [one.product.id for one in changed if one.is_told and one.product.id in entered]
     if told:
         await connection.execute(_ANNOUNCE, told, _CAUSE)

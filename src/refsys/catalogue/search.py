@@ -17,7 +17,7 @@ from uuid import UUID
 import asyncpg
 
 from refsys.catalogue import estimates, tallies
-from refsys.catalogue.compiler import Compiler, Scope, polygons
+from refsys.catalogue.compiler import Compiler, Scope, polygons, seen_in
 from refsys.catalogue.ordering import Order, Part, behind, keys_of
 from refsys.core.errors import RefsysError
 from refsys.core.filters import EVERYTHING, Comparison, Expression, Intersects, Op, Property, Within, all_of, conjuncts
@@ -40,6 +40,9 @@ DEFAULT_ORDER: Final = {
 
 _PRODUCTS: Final = "catalogue.product p"
 _THESE: Final = "(SELECT * FROM catalogue.product WHERE id = ANY({ids}::uuid[]) OFFSET 0) p"
+# as the ids stand: no more of them are looked at than the page needs
+_IN_TURN: Final = "unnest({ids}::uuid[]) WITH ORDINALITY AS turn(id, place) JOIN catalogue.product p ON p.id = turn.id"
+_OVERLAPPING: Final = "SELECT catalogue.overlapping($1::text[]::polygon[], $2, $3)"
 # first the ids of the page, as narrow as can be, then what is wanted of them
 _PAGE: Final = """
 SELECT {columns}
@@ -157,7 +160,7 @@ async def _rows(
     with_keys: bool = False,
 ) -> list[asyncpg.Record]:
     base = Compiler()
-    source, where = await _source(connection, search, base, budget)
+    source = await _source(connection, search, base, budget)
     keys = keys_of(_orders(search), search.scope, base.bind)
     named = dict(zip([*(f"page_k{number}" for number in range(len(keys) - 1)), "page_id"], keys, strict=True))
     told = [f"page.{name}{key.written} AS {name}" for name, key in named.items()] if with_keys else []
@@ -166,12 +169,13 @@ async def _rows(
     for part in parts:
         compiler = Compiler()
         compiler.args = [*base.args]
+        in_turn = source.in_turn(compiler, _orders(search))
         sql = _PAGE.format(
             columns=", ".join([*columns, *told]),
             keys=", ".join(f"{key.sql} AS {name}" for name, key in named.items()),
-            source=source,
-            where=f"{where} AND {part.where(compiler.bind)}",
-            order=", ".join(key.sorted() for key in keys),
+            source=in_turn or source.table(compiler),
+            where=f"{source.where} AND {part.where(compiler.bind)}",
+            order="turn.place" if in_turn else ", ".join(key.sorted() for key in keys),
             limit=_limit(search, search.limit - len(rows), compiler),
             offset=compiler.bind(search.offset) if search.offset else "0",
             joins=joins,
@@ -197,8 +201,8 @@ async def count(
     query = None if counted.rest else tallies.tallied(counted, search.scope, rules)
     if query is None:
         compiler = Compiler(joins=True)
-        source, where = await _source(connection, search, compiler, budget)
-        query = tallies.Query(_COUNT.format(source=source, where=where), compiler.args)
+        source = await _source(connection, search, compiler, budget)
+        query = tallies.Query(_COUNT.format(source=source.table(compiler), where=source.where), compiler.args)
     if query.is_kept:
         return Count(await within(budget, connection.fetchval(query.sql, *query.args)), is_exact=True)
     found = await within(budget, _counted(connection, query, min(exact_s, budget.left_s())))
@@ -256,22 +260,36 @@ async def walk(
         instant, identity = rows[-1]["walked_at"], rows[-1]["walked_id"]
 
 
-async def _source(
-    connection: asyncpg.Connection, search: Search, compiler: Compiler, budget: Budget
-) -> tuple[str, str]:
-    """FROM and WHERE: of all products, or of the few that overlap an area which is asked for."""
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """WHERE, and the only products that are to be looked at, in the order of their start of sensing; None: all."""
+
+    where: str
+    ids: list[UUID] | None = None
+
+    def table(self, compiler: Compiler) -> str:
+        return _PRODUCTS if self.ids is None else _THESE.format(ids=compiler.bind(self.ids))
+
+    def in_turn(self, compiler: Compiler, orders: tuple[Order, ...]) -> str | None:
+        """The same in this order, as `turn.place`; None where the ids do not have it."""
+        if self.ids is None or [order.by for order in orders] != [Property("sensing_start")]:
+            return None
+        return _IN_TURN.format(ids=compiler.bind(self.ids[::-1] if orders[0].descending else self.ids))
+
+
+async def _source(connection: asyncpg.Connection, search: Search, compiler: Compiler, budget: Budget) -> _Source:
+    """All products, or the few that overlap an area which is asked for, in the time that is asked for."""
     terms = conjuncts(search.filter)
     asked = next((term for term in terms if isinstance(term, Intersects | Within)), None)
     if asked is None:
-        return _PRODUCTS, compiler.where(search.filter, search.scope)
-    sql, rings = "SELECT catalogue.overlapping($1::text[]::polygon[], $2)", polygons(asked.area)
-    few = await within(budget, connection.fetchval(sql, rings, FEW))
+        return _Source(compiler.where(search.filter, search.scope))
+    rings = polygons(asked.area)
+    few = await within(budget, connection.fetchval(_OVERLAPPING, rings, seen_in(terms), FEW))
     if few is None:
-        return _PRODUCTS, compiler.where(search.filter, search.scope)
-    source = _THESE.format(ids=compiler.bind(few))
+        return _Source(compiler.where(search.filter, search.scope))
     # all of these overlap; whether they lie within has still to be seen
     rest = [term for term in terms if term is not asked or isinstance(term, Within)]
-    return source, compiler.where(all_of(*rest), search.scope)
+    return _Source(compiler.where(all_of(*rest), search.scope), few)
 
 
 async def within(budget: Budget, query: Awaitable[_Result]) -> _Result:
