@@ -433,3 +433,5 @@ async def test_who_said_who_they_are_sees_what_is_visible_with_a_role_too(pool, 
                 for path in ("", "/Attributes", "/Quicklooks"):
                     status = (await client.get(f"Products({one.id}){path}")).status_code
                     assert status == (200 if is_seen else 404), (one.name, path)
+                if not is_seen:
+                    assert (await client.get(f"Products({one.id})/$value")).status_code == 404
