@@ -337,6 +337,7 @@ def test_what_is_not_understood_is_refused_with_its_position(text, position, wor
         "(" * 10_000 + "Name eq 'x'" + ")" * 10_000,
         "not " * 10_000 + "Name eq 'x'",
         "not(" * 200 + "Online" + ")" * 200,
+        "tolower(" * 5000 + "Name" + ")" * 5000 + " eq 'x'",
         "Attributes/any(a:" + "(" * 5000 + "a/Name eq 'x'" + ")" * 5000 + ")",
         " or ".join(["Name eq 'x'"] * 501),
         "Name in (" + ",".join(["'x'"] * 1001) + ")",

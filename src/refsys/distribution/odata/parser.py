@@ -342,7 +342,8 @@ class _Parser(Cursor):
 
     def _lower(self) -> Folded:
         self._at += 1
-        start, operand = self._next, self._operand()
+        start = self._next
+        operand = start if start.text == _LOWER else self._operand()
         if not isinstance(operand, Property | Attribute):
             raise fail(start.start, "a property that is a text", str(start))
         self._take(T.CLOSE)
