@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -241,3 +242,13 @@ async def test_documents_that_are_no_filters_are_refused(client):
     assert "filter-lang" in (await post(client, {"filter": "id = 'x'", "filter-lang": "cql"}, 400))["description"]
     assert "filter-crs" in await refused(client, filter="id = 'x'", filter_crs="EPSG:4326")
     assert "JSON" in await refused(client, filter="id = 'x'", filter_lang="cql2-json")
+
+
+async def test_ids_are_like_patterns_as_they_are_shown(client, pool):
+    patterns = ("S1%", "%SY_2%", "%_ABCD", "%0000", "%SAFE%", "%.SEN3", "%_O_ST_00_", "%", "%%S3A%", "plain%", "S_A%")
+    await enter(pool, *RICH, Row("plain.SAFE.txt"), Row("plain", product_type="AUX"), Row("plain.SAFETY"))
+    ids = set(await found(client))
+    for pattern in patterns:
+        like = {shown for shown in ids if re.fullmatch(pattern.replace("_", ".").replace("%", ".*"), shown)}
+        assert set(await found(client, filter=f"id LIKE '{pattern}'")) == like
+        assert set(await found(client, filter=f"id NOT LIKE '{pattern}'")) == ids - like

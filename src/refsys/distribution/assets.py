@@ -47,7 +47,8 @@ _SELECT: Final = "SELECT {columns} FROM distribution.asset WHERE {where}"
 _OF_PRODUCTS: Final = _SELECT.format(columns=_COLUMNS, where="product_id = ANY($1::uuid[]) ORDER BY path")
 #: A column of a search in which `p` is the product: the ids and paths of its assets, by path; NULL where it has none.
 COLUMN: Final = """(
-    SELECT json_agg(json_build_array(a.id, a.path) ORDER BY a.path) FROM distribution.asset a WHERE a.product_id = p.id)"""
+    SELECT json_agg(json_build_array(a.id, a.path) ORDER BY a.path)
+      FROM distribution.asset a WHERE a.product_id = p.id)"""
 _ONE: Final = _SELECT.format(columns=_COLUMNS, where="id = $1")
 
 _DELETE: Final = "DELETE FROM distribution.asset WHERE product_id = $1"

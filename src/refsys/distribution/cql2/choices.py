@@ -52,11 +52,12 @@ OPTIONS_LIMIT: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What a value is in products of which `when` is true; `inverse` as in a vocabulary's source."""
+    """What a value is in products of which `when` is true; `inverse` and `suffixes` as in a vocabulary's source."""
 
     operand: Operand
     when: Expression = EVERYTHING
     inverse: Callable[[Value], Sequence[Value]] | None = None
+    suffixes: tuple[str, ...] = ()
 
 
 class Values:
@@ -103,7 +104,7 @@ class Values:
         match node:
             case Name():
                 sources = self.queryable(node).sources
-                return [Option(source.operand, source.when, source.inverse) for source in sources]
+                return [Option(source.operand, source.when, source.inverse, source.suffixes) for source in sources]
             case Constant(value):
                 return [Option(_literal(value, kind, node))]
             case Instant(start):

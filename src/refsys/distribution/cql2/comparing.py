@@ -61,6 +61,9 @@ class Comparing(Values):
         pieces = _pieces(pattern)
 
         def make(option: Option) -> Expression:
+            match option.operand:
+                case Property() | Attribute() as text if option.suffixes:
+                    return known_of(text, _like_before(text, option.suffixes, pieces), wanted)
             plain(node, option)
             match option.operand:
                 case Literal(value):
@@ -135,7 +138,12 @@ def known(test: Comparison | Test, wanted: bool) -> Expression:
         case Comparison(left, op, right):
             return Comparison(left, OPPOSITE[op], right)
         case _:
-            return all_of(negate(IsNull(looked_at(test))), negate(test))
+            return known_of(looked_at(test), test, wanted)
+
+
+def known_of(operand: Property | Attribute, test: Expression, wanted: bool) -> Expression:
+    """`known` for any test of one operand."""
+    return test if wanted else all_of(negate(IsNull(operand)), negate(test))
 
 
 def looked_at(test: Test) -> Property | Attribute:
@@ -193,6 +201,16 @@ def _pieces(node: Node) -> list[str | Wildcard]:
             ]
         case _:
             raise unexpected(node.at, "a pattern, a text in quotes", told(node))
+
+
+def _like_before(operand: Property | Attribute, suffixes: Sequence[str], pieces: list[str | Wildcard]) -> Expression:
+    """LIKE of what stands before the suffix."""
+    ends = [TextMatch(How.ENDSWITH, operand, suffix) for suffix in suffixes if suffix]
+    found: list[Expression] = [_like(operand, [*pieces, suffix]) for suffix in suffixes if suffix]
+    if "" in suffixes:
+        found.append(all_of(_like(operand, pieces), *map(negate, ends)))
+    # where the pattern's end is open, all of it is true of the whole text too, which an index knows
+    return all_of(_like(operand, pieces), any_of(*found)) if pieces[-1:] == [Wildcard.TEXT] else any_of(*found)
 
 
 def _like(operand: Property | Attribute | Folded, pieces: list[str | Wildcard]) -> Comparison | TextMatch:

@@ -25,12 +25,14 @@ class Source:
     """Where a queryable's value comes from in products of which `when` is true.
 
     With `inverse` it can be compared with values by equality only, and no values give an order; of a list, `inverse`
-    is that of one item.
+    is that of one item. With `suffixes` too, a text of the catalogue is the value with one of these behind it, the
+    first that fits ("" comes last): LIKE is possible then.
     """
 
     operand: Property | Attribute | Literal
     when: Expression = EVERYTHING
     inverse: Callable[[Value], Sequence[Value]] | None = None
+    suffixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

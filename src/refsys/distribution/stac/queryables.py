@@ -51,7 +51,7 @@ _SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
 }
 _INSTANT: Final = _SCHEMAS["DateTimeOffset"]
 #: What names have that ids have not.
-SUFFIXES: Final = ("", ".SAFE", ".SEN3")
+SUFFIXES: Final = (".SAFE", ".SEN3", "")
 _DIGITS: Final = 9
 #: Longer lists of values are no help.
 _ENUM_LIMIT: Final = 20
@@ -95,7 +95,7 @@ def _common(types: TypeRegistry) -> dict[str, Term]:
 
     text, number = _SCHEMAS["String"], _SCHEMAS["Integer"]
     geometry = {"title": "Footprint", "$ref": "https://geojson.org/schema/Geometry.json"}
-    identity = Queryable(Kind.TEXT, (Source(Property("name"), inverse=_names),))
+    identity = Queryable(Kind.TEXT, (Source(Property("name"), inverse=_names, suffixes=SUFFIXES),))
     evicted = Property("evicted_at")
     expires = (Source(evicted, Not(IsNull(evicted))), Source(Literal(FOREVER), IsNull(evicted)))
     return {
