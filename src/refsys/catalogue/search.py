@@ -161,6 +161,8 @@ async def _rows(
 ) -> list[asyncpg.Record]:
     base = Compiler()
     source = await _source(connection, search, base, budget)
+    if source.is_empty:
+        return []
     keys = keys_of(_orders(search), search.scope, base.bind)
     named = dict(zip([*(f"page_k{number}" for number in range(len(keys) - 1)), "page_id"], keys, strict=True))
     told = [f"page.{name}{key.written} AS {name}" for name, key in named.items()] if with_keys else []
@@ -202,6 +204,8 @@ async def count(
     if query is None:
         compiler = Compiler(joins=True)
         source = await _source(connection, search, compiler, budget)
+        if source.is_empty:
+            return Count(0, is_exact=True)
         query = tallies.Query(_COUNT.format(source=source.table(compiler), where=source.where), compiler.args)
     if query.is_kept:
         return Count(await within(budget, connection.fetchval(query.sql, *query.args)), is_exact=True)
@@ -266,6 +270,10 @@ class _Source:
 
     where: str
     ids: list[UUID] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self.ids is not None and not self.ids
 
     def table(self, compiler: Compiler) -> str:
         return _PRODUCTS if self.ids is None else _THESE.format(ids=compiler.bind(self.ids))

@@ -58,7 +58,10 @@ _Result = TypeVar("_Result")
 
 
 class S3Storage(Storage):
-    """A bucket, or what lies under a prefix in it. `place` names it in errors, `signer` is the bucket as users see it."""
+    """A bucket, or what lies under a prefix in it.
+
+    `place` names it in errors, `signer` is the bucket as users see it.
+    """
 
     signs_links = True
 
