@@ -19,6 +19,8 @@ from refsys.catalogue.search import TooCostly
 from refsys.core.errors import RefsysError, Transient
 from refsys.distribution.odata import routes as odata
 from refsys.distribution.odata.errors import ODataError, error_body, error_response
+from refsys.distribution.stac.api import ROOT as STAC_ROOT
+from refsys.distribution.stac.api import errors as stac_errors
 from refsys.operations.errors import OperationRefused
 from refsys.web.identity.gate import Refused
 
@@ -83,22 +85,18 @@ async def on_odata_error(request: Request, error: Exception) -> Response:
 
 async def on_refused_operation(request: Request, error: Exception) -> Response:
     assert isinstance(error, OperationRefused)
-    return _answer(error.status, str(error), error.headers)
+    return _answer(request, error.status, str(error), error.headers)
 
 
 async def on_refused(request: Request, error: Exception) -> Response:
-    """In the shape of the root that was asked; nobody keeps it."""
+    """Nobody keeps it."""
     assert isinstance(error, Refused)
-    headers = {"Cache-Control": "no-store", **error.headers}
-    if request.url.path.startswith("/stac"):
-        body = orjson.dumps({"code": HTTPStatus(error.status).phrase, "description": error.message})
-        return Response(body, error.status, headers, media_type="application/json")
-    return _answer(error.status, error.message, headers)
+    return _answer(request, error.status, error.message, {"Cache-Control": "no-store", **error.headers})
 
 
 async def on_gone_client(request: Request, error: Exception) -> Response:
     """Nobody reads it."""
-    return _answer(400, "the request was not whole", None)
+    return _answer(request, 400, "the request was not whole", None)
 
 
 async def on_refsys_error(request: Request, error: Exception) -> Response:
@@ -108,12 +106,14 @@ async def on_refsys_error(request: Request, error: Exception) -> Response:
         raise error
     retry_after_s = getattr(error, "retry_after_s", None) or RETRY_AFTER_S
     log.warning("request.refused", path=request.url.path, error=str(error))
-    return _answer(503, str(error), {"Retry-After": str(int(retry_after_s))})
+    return _answer(request, 503, str(error), {"Retry-After": str(int(retry_after_s))})
 
 
 async def on_lost_database(request: Request, error: Exception) -> Response:
     log.warning("request.refused", path=request.url.path, error=f"{type(error).__name__}: {error}")
-    return _answer(503, "the database does not answer; try again in a moment", {"Retry-After": str(RETRY_AFTER_S)})
+    return _answer(
+        request, 503, "the database does not answer; try again in a moment", {"Retry-After": str(RETRY_AFTER_S)}
+    )
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
@@ -123,10 +123,13 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         told = f"there is nothing at {request.url.path[:200]!a}; products are at {odata.ROOT}"
     if error.status_code == 405:
         told = f"{request.method[:20]!a} is not possible here"
-    return _answer(error.status_code, told, error.headers)
+    return _answer(request, error.status_code, told, error.headers)
 
 
-def _answer(status: int, message: str, headers: Mapping[str, str] | None) -> Response:
+def _answer(request: Request, status: int, message: str, headers: Mapping[str, str] | None) -> Response:
+    """In the shape of the root that was asked."""
+    if request.url.path.startswith(STAC_ROOT):
+        return stac_errors.error_answer(status, message, headers)
     return Response(orjson.dumps(error_body(status, message)), status, headers, media_type="application/json")
 
 

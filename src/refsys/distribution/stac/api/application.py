@@ -186,7 +186,11 @@ def _descriptions(answers: Answers) -> list[Route]:
 def _described() -> dict[str, Any]:
     """FastAPI's description, with the errors that there are. It takes half a second, when somebody asks first."""
     document = _api().app.openapi()
-    document["components"]["schemas"]["Error"] = _ERROR
+    schemas = document["components"]["schemas"]
+    schemas["Error"] = _ERROR
+    # `fields` may leave the other members out
+    schemas["PartialItem"] = {**schemas["Item"], "title": "PartialItem", "required": ["type", "id"]}
+    schemas["ItemCollection"]["properties"]["features"]["items"] = {"$ref": "#/components/schemas/PartialItem"}
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     errors = {status: {"description": told, "content": content} for status, told in _ERRORS.items()}
     for operations in document["paths"].values():

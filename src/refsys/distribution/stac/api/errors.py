@@ -46,18 +46,18 @@ def handlers() -> dict[Any, Any]:
 
 async def _on_stac_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StacError)
-    return _answer(error.status, str(error))
+    return error_answer(error.status, str(error))
 
 
 async def _on_bad_request(request: Request, error: Exception) -> Response:
-    return _answer(400, str(error))
+    return error_answer(400, str(error))
 
 
 async def _on_busy(request: Request, error: Exception) -> Response:
     log.warning("request.refused", path=request.url.path, error=f"{type(error).__name__}: {error}")
     told = str(error) if isinstance(error, RefsysError) else "the database does not answer; try again in a moment"
     retry_after_s = getattr(error, "retry_after_s", None) or _RETRY_AFTER_S
-    return _answer(503, told, {"Retry-After": str(int(retry_after_s))})
+    return error_answer(503, told, {"Retry-After": str(int(retry_after_s))})
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -67,10 +67,11 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
         told = f"there is nothing at {request.url.path[:200]!a}; the API begins at /stac"
     if error.status_code == 405:
         told = f"{request.method[:20]!a} is not possible here"
-    return _answer(error.status_code, told, error.headers)
+    return error_answer(error.status_code, told, error.headers)
 
 
-def _answer(status: int, description: str, headers: Mapping[str, str] | None = None) -> Response:
+def error_answer(status: int, description: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error in STAC API's shape."""
     code = HTTPStatus(status).phrase.title().replace(" ", "")
     body = orjson.dumps({"code": code, "description": description})
     return Response(body, status, headers, media_type="application/json")
