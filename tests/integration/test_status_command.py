@@ -91,6 +91,7 @@ async def test_a_system_that_is_up_and_well(status: Status, config: Path, pool: 
         assert "database  ok   PostgreSQL at a local socket, database test_" in told
         assert f"storage   ok   folder {tmp_path / 'state' / 'storage'}" in told
         assert "published 1" in lines
+        assert "strangers may search, download and subscribe" in lines
         for name in ("worker-1", "ingest-1", "api-1"):
             _, pid, state, since, restarts = row(told, name)
             assert (int(pid), state, restarts) == (pids[name], "running", "0")

@@ -18,6 +18,7 @@ from refsys.runtime.status import NOT_MADE, NOT_RUNNING, Queue, Status
 #: Columns from which a line has room for what is said of an inbox's cursor.
 WIDE: Final = 120
 _COUNTS: Final = ("waiting", "queued", "stored", "filtered")
+_STRANGERS: Final = {"all": "may search, download and subscribe", "search": "may search", "none": "have to sign in"}
 _COLOURS: Final = {"ok": "green", "running": "green", "failing": "red", "crash loop": "red"}
 
 
@@ -66,6 +67,7 @@ def _head(found: Status, services: Services) -> Iterator[str]:
     yield f"database  {_told(found.database)}   {escape(used[0])}"
     yield f"storage   {_told(found.storage)}   {escape(used[1])}"
     yield f"isolation {escape(found.isolation.how) if found.isolation.available else '[yellow]not available[/]'}"
+    yield f"strangers {_STRANGERS[found.anonymous]}"
     if found.published is not None:
         yield f"published {found.published}"
     if found.rules:

@@ -18,6 +18,7 @@ from refsys.infra.telemetry import QUEUES_SQL, RULES_SQL
 from refsys.ingestion.store import InboxState, inbox_states
 from refsys.runtime import services
 from refsys.runtime.isolation import Isolation, look
+from refsys.web.identity.rules import anonymous_choice
 
 _TIMEOUT_S: Final = 10.0
 #: Packages with stages, in the order in which data passes through them.
@@ -55,6 +56,7 @@ class Status:
     `inboxes`: those of the settings, then others that are remembered, whose `type` and `url` are unknown ("").
     `rules`: how many rules of operators are in force, by kind, and the products that holds keep. `described_anew`: the
     types whose products are described anew because tables changed, and how many are `left` (None: not counted yet).
+    `anonymous`: what who does not sign in may, by the settings: all, search or none.
     """
 
     is_up: bool
@@ -68,6 +70,7 @@ class Status:
     isolation: Isolation
     rules: tuple[dict[str, Any], ...] = ()
     described_anew: tuple[dict[str, Any], ...] = ()
+    anonymous: str = "all"
 
     @property
     def is_well(self) -> bool:
@@ -117,6 +120,7 @@ async def gather(settings: Settings) -> Status:
         isolation=isolation,
         rules=rules,
         described_anew=described_anew,
+        anonymous=anonymous_choice(settings),
     )
 
 
