@@ -20,7 +20,7 @@ from blake3 import blake3
 from PIL import Image
 
 from refsys.catalogue.model import Product
-from refsys.distribution import assets
+from refsys.distribution import assets, service
 from refsys.distribution.packages import Deflating, sealing, written_path
 from refsys.infra.settings import Settings
 from refsys.infra.storage import Storage, StorageFull
@@ -29,7 +29,7 @@ from refsys.simulation.samples import make_samples
 from refsys.web.app import create_app
 from tests.publishing import Gated, fetch, keys, parked, published, worker
 from tests.small_disk import small_disk
-from tests.stored_products import FRAME, GRD, TYPES, Contents, file_table, store_product
+from tests.stored_products import FRAME, GRD, TYPES, Contents, file_table, package_of, store_product
 from tests.waiting import wait_for
 from tests.working import nothing_left
 
@@ -148,7 +148,10 @@ async def test_content_that_is_replaced_leaves_no_package(dsn: str, pool: asyncp
     assert contents_of(stored.read(package_key(product))) == TWO
 
 
-async def test_a_full_disk_is_waited_for(dsn: str, pool: asyncpg.Pool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_seen_late", [False, True])
+async def test_a_full_disk_keeps_no_product_back(
+    dsn: str, pool: asyncpg.Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_seen_late: bool
+) -> None:
     noise = {"noise": random.Random(5).randbytes(3 * 2**20)}
     with small_disk(tmp_path / "disk", 5 * 2**20) as disk:
         identity, content_id = await store_product(pool, disk.storage, noise)
@@ -158,11 +161,18 @@ async def test_a_full_disk_is_waited_for(dsn: str, pool: asyncpg.Pool, tmp_path:
             sealer.advance()
         sealer.stop()
         assert keys(disk.storage) == {f"{base}/{GRD}/noise"}
-        disk.grow(20 * 2**20)
+        monkeypatch.setattr(service, "_has_room", lambda storage, size_bytes: is_seen_late)
         async with worker(dsn, pool, disk.storage):
             product = await published(pool, identity)
             await nothing_left(pool)
-        assert keys(disk.storage) == final_keys(product, noise)
+        assert keys(disk.storage) == {f"{product.final_base}/{GRD}/noise"}
+    assert product.package_layout == 1
+    assert product.package_md5 == hashlib.md5(package_of(noise)).digest()
+
+
+async def test_a_disk_is_not_filled_with_packages(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalStorage, "free_bytes", lambda self: (1000, 10_000))
+    assert [service._has_room(storage, size) for size in (500, 501)] == [True, False]
 
 
 def test_what_it_has_in_memory_does_not_grow_with_the_product(storage: LocalStorage) -> None:

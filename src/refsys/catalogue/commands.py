@@ -58,6 +58,26 @@ _INSERT_PRODUCT = " ".join(
     )
 )
 
+_SUCCEEDED = "UPDATE catalogue.product SET current = false WHERE id = $1 RETURNING name, revision, content_id"
+# everything that is said of the product, but for its own id, number and packaging
+_KEPT = ", ".join(name for name in _PRODUCT if name not in ("id", "revision", "packaging"))
+_REVISE = " ".join(
+    (
+        "INSERT INTO catalogue.product (state, id, revision, packaging,",
+        _KEPT,
+        ") SELECT 'described', $2, $3, $4,",
+        _KEPT,
+        "FROM catalogue.product WHERE id = $1",
+    )
+)
+_TAKE_ALONG = """
+WITH parts AS (
+    INSERT INTO catalogue.footprint_part (product_id, part, span, sensing_start)
+    SELECT $2, part, span, sensing_start FROM catalogue.footprint_part WHERE product_id = $1
+)
+INSERT INTO catalogue.input (product_id, input_id) SELECT $2, input_id FROM catalogue.input WHERE product_id = $1
+"""
+
 _SET_INPUTS = """
 WITH gone AS (DELETE FROM catalogue.input WHERE product_id = $1 AND input_id <> ALL ($2::uuid[]))
 INSERT INTO catalogue.input (product_id, input_id) SELECT $1, input_id FROM unnest($2::uuid[]) AS input_id
@@ -73,6 +93,13 @@ WITH packaged AS (
     RETURNING content_id
 )
 UPDATE catalogue.content c SET base = $3 FROM packaged WHERE c.id = packaged.content_id RETURNING c.id
+"""
+
+_DISCARD = """
+UPDATE catalogue.content c SET discarded_at = clock_timestamp()
+ WHERE c.id = $1 AND c.discarded_at IS NULL
+   AND NOT EXISTS (SELECT FROM catalogue.product p WHERE p.content_id = c.id AND p.published_at IS NOT NULL)
+RETURNING c.name
 """
 
 # Contents whose step another one took over while it waited: nobody will describe them any more. Their ids may be the
@@ -147,7 +174,7 @@ async def describe(
     if current is not None:
         if current.content_id == content.id:
             if current.state == "described":
-                await _announce_described(connection, content, current.id, priority)
+                await _announce_described(connection, content.name, content.id, current.id, priority)
             return Described(current.id, "unchanged")
         if await _same_bytes(connection, current, content):
             await _discard(connection, content.id)
@@ -183,8 +210,21 @@ async def describe(
         await enter_parts(connection, [(identity, description.footprint)])
     if content.inputs or outcome == "replaced":
         await connection.execute(_SET_INPUTS, identity, content.inputs)
-    await _announce_described(connection, content, identity, priority)
+    await _announce_described(connection, content.name, content.id, identity, priority)
     return Described(identity, outcome)
+
+
+async def revise(connection: asyncpg.Connection, published: UUID, packaging: str) -> UUID:
+    """Make a revision of a published product with the same content, to be packaged in another way; returns its id.
+
+    The caller holds the name. Announces `product.described`.
+    """
+    old = await connection.fetchrow(_SUCCEEDED, published)
+    identity = product_id(old["name"], old["revision"] + 1)
+    await connection.execute(_REVISE, published, identity, old["revision"] + 1, packaging)
+    await connection.execute(_TAKE_ALONG, published, identity)
+    await _announce_described(connection, old["name"], old["content_id"], identity, steps.PRIORITY_BACKLOG)
+    return identity
 
 
 async def set_packaged(
@@ -261,25 +301,26 @@ async def _same_bytes(connection: asyncpg.Connection, current: Product, content:
 
 
 async def _discard(connection: asyncpg.Connection, content_id: int, final_base: str = "") -> None:
-    """`final_base` is where packaging may have moved the bytes without having come to say so."""
-    name = await connection.fetchval(
-        "UPDATE catalogue.content SET discarded_at = clock_timestamp() WHERE id = $1 AND discarded_at IS NULL"
-        " RETURNING name",
-        content_id,
-    )
+    """`final_base` is where packaging may have moved the bytes without having come to say so.
+
+    What an earlier revision has in common with the one that gives it up stays.
+    """
+    name = await connection.fetchval(_DISCARD, content_id)
     if name is not None:
         payload = {"content_id": content_id, "final_base": final_base}
         await enqueue(connection, DISCARD, key=f"{name}#{content_id}", payload=payload, priority=steps.PRIORITY_BACKLOG)
 
 
-async def _announce_described(connection: asyncpg.Connection, content: Content, identity: UUID, priority: int) -> None:
+async def _announce_described(
+    connection: asyncpg.Connection, name: str, content_id: int, identity: UUID, priority: int
+) -> None:
     await emit(
         connection,
         steps.PRODUCT_DESCRIBED,
-        key=content.name,
-        payload={"product_id": str(identity), "content_id": content.id},
+        key=name,
+        payload={"product_id": str(identity), "content_id": content_id},
         priority=steps.onwards(priority),
     )
 
 
-__all__ = ["DESCRIBE", "DISCARD", "arrive", "describe", "discard_orphans", "publish", "set_packaged"]
+__all__ = ["DESCRIBE", "DISCARD", "arrive", "describe", "discard_orphans", "publish", "revise", "set_packaged"]

@@ -1,4 +1,4 @@
-"""`refsys product withdraw | supersede | republish`: what users see of published products."""
+"""`refsys product withdraw | supersede | republish | repackage`: what users see of published products."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from refsys.cli.acting import Author, Json, Reason, deed, print_json, run
 from refsys.cli.selecting import Filter
 
 if TYPE_CHECKING:
-    from refsys.catalogue.control import Action, Outcome
+    from refsys.catalogue.control import Action, Outcome, Selection
     from refsys.core.filters import Expression
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME|ID...", help="products", show_default=False)]
@@ -28,7 +28,7 @@ class Cause(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to those of `refsys product`."""
-    for command in (withdraw, supersede, republish):
+    for command in (withdraw, supersede, republish, repackage):
         app.command()(command)
 
 
@@ -97,6 +97,40 @@ def republish(
     _tell(outcome, "republished", dry_run, as_json)
 
 
+def repackage(
+    context: typer.Context,
+    reason: Reason,
+    names: Names = None,
+    odata: Filter = "",
+    author: Author = "",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Package published products as their types say now.
+
+    Each gets a revision with the same files, packaged in the background; when that is published, the old one appears
+    among the deleted products as obsolete. What is packaged so already is left as it is.
+    """
+    from refsys.catalogue import repackaging
+    from refsys.catalogue.control import Outcome
+    from refsys.cli.context import load
+    from refsys.distribution.packages import LAYOUTS
+    from refsys.missions import load_types
+
+    who = deed(author, reason)
+    selection = _selection(context, names, odata)
+    types = load_types(load(context).type_tables)
+
+    async def act(connection: Any) -> Outcome:
+        found = await repackaging.select(connection, selection, types, LAYOUTS)
+        if dry_run or not found.changed:
+            return found
+        done = await repackaging.act(connection, found.changed, types, LAYOUTS, who)
+        return Outcome(done.changed, found.left + done.left)
+
+    _tell(run(context, act), "repackaged", dry_run, as_json)
+
+
 def _act(
     context: typer.Context,
     action: Action,
@@ -109,14 +143,9 @@ def _act(
     **how: str,
 ) -> Outcome:
     from refsys.catalogue import control
-    from refsys.core.products import canonical_name
 
     who = deed(author, reason)
-    selection = control.Selection(
-        names=tuple(canonical_name(name) for name in names or ()),
-        filter=_parsed(context, odata) if odata else None,
-        downstream=downstream,
-    )
+    selection = _selection(context, names, odata, downstream=downstream)
 
     async def act(connection: Any) -> Outcome:
         found = await control.select(connection, action, selection)
@@ -126,6 +155,17 @@ def _act(
         return control.Outcome(done.changed, found.left + done.left)
 
     return run(context, act)
+
+
+def _selection(context: typer.Context, names: list[str] | None, odata: str, *, downstream: bool = False) -> Selection:
+    from refsys.catalogue.control import Selection
+    from refsys.core.products import canonical_name
+
+    return Selection(
+        names=tuple(canonical_name(name) for name in names or ()),
+        filter=_parsed(context, odata) if odata else None,
+        downstream=downstream,
+    )
 
 
 def _parsed(context: typer.Context, odata: str) -> Expression:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -30,11 +31,14 @@ from refsys.distribution.packages import (
 )
 from refsys.distribution.quicklooks.providing import Quicklooks
 from refsys.distribution.rendering import store_documents
-from refsys.infra.storage import MissingObject, Storage
+from refsys.infra.storage import MissingObject, Storage, StorageFull
 from refsys.infra.work import Attempt, Stage, emit
 from refsys.missions import TypeRegistry
 
 log = structlog.get_logger(__name__)
+
+#: The share of storage that written packages leave free.
+_KEPT_FREE: Final = 0.05
 
 
 def stages(pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
@@ -63,13 +67,8 @@ async def _package(attempt: Attempt, *, pool: asyncpg.Pool, storage: Storage, qu
         log.info("package.obsolete", product=product.name, content=content_id)
         return
     try:
-        layout = layout_for(product.packaging, in_place=content.in_place)
         await asyncio.to_thread(_settle, storage, content, product, files)
-        if is_written(layout):
-            seal = await _written(attempt, storage, product, files)
-        else:
-            package = lay_out(layout, product.name, product.sensing_start, files)
-            seal = await _driven(attempt, Sealing(storage, product.final_base, product.name, package, files))
+        layout, seal = await _sealed(attempt, storage, content, product, files)
         picture = await quicklooks.picture_of(product, files, may_make=not content.in_place)
     except MissingObject:
         if await _given_up(pool, storage, product):
@@ -152,6 +151,32 @@ def _settle(storage: Storage, content: Content, product: Product, files: Sequenc
     """Bring the files to their final place; where they are there, whoever brought them, nothing is to do."""
     if content.base != product.final_base:
         storage.move(content.base, product.final_base, [entry.path for entry in files if not entry.is_folder])
+
+
+async def _sealed(
+    attempt: Attempt, storage: Storage, content: Content, product: Product, files: Sequence[FileEntry]
+) -> tuple[int, Seal]:
+    """The layout of the package, and what is final of it.
+
+    A full disk keeps no product back: where there is no room to write its package, it gets one that is computed.
+    """
+    layout = layout_for(product.packaging, in_place=content.in_place)
+    if is_written(layout):
+        try:
+            if await asyncio.to_thread(_has_room, storage, content.size):
+                return layout, await _written(attempt, storage, product, files)
+        except StorageFull as error:
+            log.warning("package.full", product=product.name, error=str(error))
+        layout = layout_for("zip")
+        log.warning("package.no_room", product=product.name, layout=layout)
+    package = lay_out(layout, product.name, product.sensing_start, files)
+    return layout, await _driven(attempt, Sealing(storage, product.final_base, product.name, package, files))
+
+
+def _has_room(storage: Storage, size_bytes: int) -> bool:
+    """Whether a package of this size leaves storage as free as others need it."""
+    free = storage.free_bytes()
+    return free is None or free[0] - size_bytes >= _KEPT_FREE * free[1]
 
 
 async def _written(attempt: Attempt, storage: Storage, product: Product, files: Sequence[FileEntry]) -> Seal:

@@ -21,6 +21,7 @@ from refsys.distribution.packages.model import FilePart, Package, Part, Written
 from refsys.distribution.packages.sealing import Seal, Sealer, Sealing
 
 __all__ = [
+    "LAYOUTS",
     "Deflating",
     "FilePart",
     "Package",
@@ -35,8 +36,8 @@ __all__ = [
     "written_path",
 ]
 
-#: The layout of each packaging that types can have.
-_LAYOUTS: Final[Mapping[str, int]] = {
+#: The layout of each packaging that types can have, today.
+LAYOUTS: Final[Mapping[str, int]] = {
     "bare": bare.LAYOUT,
     "zip": stored_zip.LAYOUT,
     "deflated": deflated_zip.LAYOUT,
@@ -48,7 +49,7 @@ def layout_for(packaging: str, *, in_place: bool = False) -> int:
 
     Nothing is written where products lie that belong to somebody else (`in_place`).
     """
-    layout = _LAYOUTS[packaging]
+    layout = LAYOUTS[packaging]
     return stored_zip.LAYOUT if in_place and is_written(layout) else layout
 
 
