@@ -63,9 +63,15 @@ SELECT (SELECT count(*) FROM ingestion.remote WHERE state = 'stored') AS stored,
        count(packaged_at) AS packaged, count(published_at) AS published
   FROM catalogue.product
 """
-_FILES: Final = """
+_NEEDED: Final = """
 SELECT p.final_base || '/' || f.path AS key FROM catalogue.product p JOIN catalogue.file f USING (content_id)
  WHERE NOT f.is_folder
+UNION ALL
+SELECT final_base || '/_made/' || name || '/' || encode(package_md5, 'hex') || '/' || package_name
+  FROM catalogue.product WHERE package_layout = 2
+UNION ALL
+SELECT p.final_base || '/' || a.path FROM catalogue.product p JOIN distribution.asset a ON a.product_id = p.id
+ WHERE a.is_made
 """
 
 
@@ -237,6 +243,6 @@ async def _leave_nothing(pool: asyncpg.Pool, root: Path) -> None:
     for path in (root / ".new", *(root / ".new").rglob("*")):
         os.utime(path, (yesterday, yesterday))
     await sweep_attempts(pool, LocalStorage(root), datetime.now(UTC) + timedelta(seconds=5))
-    needed = {row["key"] for row in await pool.fetch(_FILES)}
+    needed = {row["key"] for row in await pool.fetch(_NEEDED)}
     assert {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} == needed
     assert [path for path in root.rglob("*") if path.is_dir() and not any(path.iterdir())] == [root / ".new"]
