@@ -140,6 +140,7 @@ def _conclude(progresses: Sequence[Progress], system: Supervisor, settings: Sett
     query = "Products?$orderby=PublicationDate%20desc&$expand=Attributes"
     lines = (
         f"OData      {system.url}/odata/v1/{query}",
+        f"STAC       {system.url}/stac/search?sortby=-published",
         f"download   curl -o {first.package_name} '{_download_url(system.url, first)}'",
         f"look       refsys --state {shlex.quote(str(settings.state_dir))} product show {first.name}",
     )
