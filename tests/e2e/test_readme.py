@@ -68,10 +68,14 @@ def test_the_readme_leads_from_a_folder_to_a_user(tmp_path: Path) -> None:
         assert broken.name in listed
         assert "declares 3 entities" in refsys(tmp_path, "parked", "show", step)
 
-        search, download = curl_lines()
+        search, download, stac = curl_lines()
         variables = {"BASE": system.run.url, "ID": identity[1], "NAME": good.name}
         page = json.loads(run_curl(search, tmp_path, variables))
         assert [entry["Name"] for entry in page["value"]] == [good.name]
+        narrow = json.loads(run_curl(stac, tmp_path, variables))
+        assert (narrow["type"], narrow["numberReturned"]) == ("FeatureCollection", 0)
+        wide = stac.partition(" --data")[0]
+        assert good.stem in {item["id"] for item in json.loads(run_curl(wide, tmp_path, variables))["features"]}
         run_curl(download, tmp_path, variables)
         package = tmp_path / f"{good.name}.zip"
         assert differences(good, package) == []

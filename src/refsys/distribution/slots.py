@@ -147,7 +147,8 @@ class Slots:
                 # the server ended it, and the pool has it back
                 if self._session is session:
                     self._session = None
-                    self._run(self._reopen())
+                    if self._held:
+                        self._run(self._reopen())
 
             self._session = session
             session.add_termination_listener(on_end)
