@@ -1,5 +1,6 @@
 """The whole pipeline against a bare loop: 1,000 products of 200 kB, their bytes from nginx, both sides in one run.
 
+The products are Sentinel-1's, which refsys packages deflated; the bare loop only stores what it unpacked.
 Throughput: products per second from the first listing to the last publication, with PostgreSQL, storage and everything
 else as `refsys up` has it (fsync and all), against `benchmarks.bareloop` with as many processes and threads.
 Latency: at half of that rate, from one stage's commit to the next stage's start.
