@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -118,29 +119,18 @@ def measure(
 
 
 def table(title: str, rows: Sequence[Compared], floors: dict[str, float]) -> Table:
-    shown = Table(title=title)
-    columns = (
-        "",
-        "clients",
-        "kB",
-        "req/s",
-        "p50 ms",
-        "p95 ms",
-        "CPU s/1000",
-        "peer req/s",
-        "p50",
-        "p95",
-        "CPU",
-        "CPU ratio",
-    )
-    for column in (*columns, "floor"):
-        shown.add_column(column, justify="right")
+    """`n`: clients; times in ms; `CPU`: ms of a request, or s of a thousand; `×`: the ratio of both, and the goal."""
+    shown = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    shown.add_column("", no_wrap=True)
+    names = ("n", "kB", "req/s", "p50", "p95", "CPU", "peer req/s", "p50", "p95", "CPU", "× (goal)", "floor")
+    for name in names:
+        shown.add_column(name, justify="right", no_wrap=name != "peer req/s")
     for row in rows:
         ours, peer = row.ours, row.peer
         theirs = ("", "", "", "", "")
         if peer is not None:
-            goal = f" (goal {row.query.goal:g})" if row.query.goal else ""
-            ratio = f"{peer.cpu_ms / ours.cpu_ms:.1f} ×{goal}"
+            goal = f" ({row.query.goal:g})" if row.query.goal else ""
+            ratio = f"{peer.cpu_ms / ours.cpu_ms:.1f}{goal}"
             theirs = (f"{peer.rate:.1f}", f"{peer.p50_ms:.1f}", f"{peer.p95_ms:.1f}", f"{peer.cpu_ms:.2f}", ratio)
         floor = floors.get(row.query.name)
         shown.add_row(

@@ -88,9 +88,9 @@ async def queries(dsn: str, count: int) -> list[Query]:
     return [
         Query("one item by its id", paths(by_id), 5.0),
         Query("last day of a collection, 100", paths(last_day), 5.0),
-        Query("month, area and cloud cover, 100", paths(of_a_month, cloudy), 5.0),
+        Query("month, area, cloud cover, 100", paths(of_a_month, cloudy), 5.0),
         Query("newest of a collection, 100", paths(page), 5.0),
-        Query("newest of a collection, page 50 of 100", paths(page)[:3], 5.0, depth=49),
+        Query("newest of a collection, page 50", paths(page)[:3], 5.0, depth=49),
         Query("newest of a collection, 10", paths(small_page), 10.0),
         Query("small area, ten years, 10", paths(spot), 10.0),
         Query("small area where nothing is", paths(nowhere), 10.0),
