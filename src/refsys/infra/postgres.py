@@ -82,21 +82,37 @@ async def prepare_connection(connection: asyncpg.Connection) -> None:
         await connection.set_type_codec(name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="binary")
 
 
-async def _give_back(connection: asyncpg.Connection) -> None:
-    """Reset only where it is needed: sessions keep nothing beyond a transaction, and asking costs a query each time."""
-    if connection.is_in_transaction():
-        await connection.reset()
+_PLAN_ANEW: Final = "SET plan_cache_mode = force_custom_plan"
 
 
-async def create_pool(dsn: str, *, max_size: int = 10, application: str = "refsys") -> asyncpg.Pool:
-    """Open a pool of prepared connections, all in UTC. Raises Transient or ConfigurationError as `connect` does."""
+async def create_pool(
+    dsn: str, *, max_size: int = 10, application: str = "refsys", plans_anew: bool = False
+) -> asyncpg.Pool:
+    """Open a pool of prepared connections, all in UTC. Raises Transient or ConfigurationError as `connect` does.
+
+    `plans_anew`: each query is planned for its own values. For searches: a plan for any values, which PostgreSQL comes
+    to prefer after five of a kind, takes what is common for rare.
+    """
+
+    async def prepare(connection: asyncpg.Connection) -> None:
+        await prepare_connection(connection)
+        if plans_anew:
+            await connection.execute(_PLAN_ANEW)
+
+    async def give_back(connection: asyncpg.Connection) -> None:
+        # only where it is needed: sessions keep nothing beyond a transaction, and asking costs a query each time
+        if connection.is_in_transaction():
+            await connection.reset()
+            if plans_anew:
+                await connection.execute(_PLAN_ANEW)
+
     with _told(dsn):
         return await asyncpg.create_pool(
             dsn,
             min_size=1,
             max_size=max_size,
-            init=prepare_connection,
-            reset=_give_back,
+            init=prepare,
+            reset=give_back,
             server_settings={"timezone": "UTC", "application_name": application},
         )
 

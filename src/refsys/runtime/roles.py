@@ -63,7 +63,7 @@ async def api(role: Role) -> None:
     if role.listening is None and not settings.http.port:
         raise ConfigurationError("http.port is 0", advice="set the port that this process shall listen on")
     # one connection more: it holds the slots of downloads
-    async with _resources(role, size=11) as (pool, storage, types):
+    async with _resources(role, size=11, plans_anew=True) as (pool, storage, types):
         app = create_app(pool=pool, storage=storage, types=types, settings=settings)
         listening = role.listening or listen(settings.http.host, settings.http.port, settings.state_dir)
         await serve(
@@ -125,7 +125,9 @@ def run(
 
 
 @contextlib.asynccontextmanager
-async def _resources(role: Role, size: int = 10) -> AsyncIterator[tuple[asyncpg.Pool, Any, Any]]:
+async def _resources(
+    role: Role, size: int = 10, *, plans_anew: bool = False
+) -> AsyncIterator[tuple[asyncpg.Pool, Any, Any]]:
     """Pool, storage and types, once the database has the schema that this code needs."""
     from refsys.infra.storage import open_storage
     from refsys.missions import load_types
@@ -134,7 +136,7 @@ async def _resources(role: Role, size: int = 10) -> AsyncIterator[tuple[asyncpg.
     types = load_types(role.settings.type_tables)
     storage = open_storage(role.settings)
     await await_schema(dsn, MIGRATED_PACKAGES, SCHEMA_TIMEOUT_S)
-    pool = await create_pool(dsn, max_size=size, application=f"refsys {role.name}")
+    pool = await create_pool(dsn, max_size=size, application=f"refsys {role.name}", plans_anew=plans_anew)
     try:
         yield pool, storage, types
     finally:
