@@ -1,4 +1,4 @@
-"""How a client's program tells what it did: one line of JSON for each action. Imports nothing but Python's own."""
+"""How a client's program tells what it did: one line of JSON for each action. Needs nothing but Python's own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import json
 import sys
-import time
 import traceback
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.waiting import wait_until
 
 #: How long a watcher waits for what it watches for.
 PATIENCE_S = 60.0
@@ -54,12 +55,7 @@ def watch(product: str, look: Callable[[], Any]) -> Any:
     """Have a product offered to the system, and look until something is found."""
     expect(not look(), f"{product} was there before")
     print(json.dumps({"offer": product}), flush=True)
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.2)
-    raise Failed(f"{product} was not seen in {PATIENCE_S:.0f} s")
+    return wait_until(look, PATIENCE_S, f"{product} is seen")
 
 
 def md5(path: Path) -> str:

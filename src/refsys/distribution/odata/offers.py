@@ -67,7 +67,7 @@ class Desk:
         self._served = served
         self._settings = served.settings.download
         storage, links = served.storage, self._settings.links
-        self._links = links if storage.signs_links and (links == "on" or storage.is_public) else "off"
+        self._links = links if links == "on" or storage.is_public else "off"
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="download")
         self.slots = Slots(served.pool, self._settings.per_user)
         self.volumes = Volumes(served.pool)

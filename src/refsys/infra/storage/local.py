@@ -118,6 +118,9 @@ class LocalStorage(Storage):
             return []
         return [child.relative_to(self.root).as_posix() for child in children if newest_write(child) < limit]
 
+    def link(self, key: str, seconds: float) -> None:
+        """A folder has no links."""
+
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 

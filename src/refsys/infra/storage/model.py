@@ -86,10 +86,9 @@ class Batch(Protocol):
 class Storage(ABC):
     """Bytes under keys.
 
-    `signs_links`: `link` gives links; `is_public`: users reach what these name, as far as anybody has said.
+    `is_public`: users reach what links name, as far as anybody has said.
     """
 
-    signs_links = False
     is_public = False
 
     @abstractmethod
@@ -135,9 +134,12 @@ class Storage(ABC):
     def stale(self, prefix: str, before: datetime) -> Sequence[str]:
         """The folders directly under `prefix` in which nothing was written since `before`, without final slash."""
 
-    def link(self, key: str, seconds: float) -> str:
-        """A URL under which anybody can read the object for so many seconds, whether it is there or not."""
-        raise NotImplementedError
+    @abstractmethod
+    def link(self, key: str, seconds: float) -> str | None:
+        """A URL under which anybody can read the object for so many seconds, whether it is there or not.
+
+        None where this storage has none: a folder.
+        """
 
     def read(self, key: str, most_bytes: int | None = None) -> bytes:
         """A whole object, or its first bytes. Raises MissingObject."""

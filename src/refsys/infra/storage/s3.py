@@ -63,8 +63,6 @@ class S3Storage(Storage):
     `place` names it in errors, `signer` is the bucket as users see it.
     """
 
-    signs_links = True
-
     def __init__(self, store: S3Store, place: str, signer: S3Store, *, is_public: bool) -> None:
         self._store = store
         self._place = place
