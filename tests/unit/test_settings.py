@@ -201,7 +201,7 @@ def test_the_example_uncommented_loads_and_names_everything(config: Path) -> Non
     text = re.sub(r"(?m)^#(\S)", r"\1", example_toml(Settings)).replace('state_dir = ".refsys"', 'state_dir = "x"')
     config.write_text(text)
     settings = load_settings(config, environ={})
-    lists = {"inbox": (), "auth": settings.auth.model_copy(update={"user": ()})}
+    lists = {"inbox": (), "station": (), "auth": settings.auth.model_copy(update={"user": ()})}
     assert settings.model_copy(update={**lists, "state_dir": Path(".refsys")}) == Settings()
     assert [inbox.id for inbox in settings.inbox] == ["my-inbox"]
     for name in known_names(Settings):

@@ -3,8 +3,11 @@
 RefsysError                     anything this system reports to a person
  ├─ ConfigurationError          a setting or table is wrong; nothing was started
  ├─ Transient                   the cause may pass by itself: the step goes back with back-off
- │   └─ Overloaded              a peer asked for patience (429, 503, Retry-After)
+ │   ├─ Unreachable             a peer cannot be reached, or fails for everything: what was asked for is not to blame
+ │   │   └─ Overloaded          it asked for patience (429, 503, Retry-After)
+ │   └─ NotYet                  what was asked for is not there yet, and will be
  └─ Permanent                   trying again cannot help: the step is parked at once
+     ├─ Gone                    what was asked for is no longer there
      ├─ UnknownProduct          no product type's pattern matches the name
      ├─ InvalidProduct          what arrived contradicts itself, its manifest or its announcement
      └─ HostileInput            what arrived tries to leave its folder, exhaust memory or reach out
@@ -46,12 +49,24 @@ class Transient(RefsysError):
         self.retry_after_s = retry_after_s
 
 
-class Overloaded(Transient):
+class Unreachable(Transient):
+    """A peer cannot be reached, or fails for everything: nothing that was asked for is to blame."""
+
+
+class Overloaded(Unreachable):
     """A peer asked for patience; `retry_after_s` is what it asked for, where it said."""
+
+
+class NotYet(Transient):
+    """What was asked for is not there yet, and will be; `retry_after_s` is when to ask again."""
 
 
 class Permanent(RefsysError):
     """Trying again cannot help; the step is parked at once."""
+
+
+class Gone(Permanent):
+    """What was asked for is no longer there."""
 
 
 class UnknownProduct(Permanent):

@@ -23,7 +23,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from refsys.core.errors import Overloaded, Permanent, RefsysError, Transient
+from refsys.core.errors import Gone, Overloaded, Permanent, RefsysError, Transient
 from refsys.infra.settings import AuthSettings
 from refsys.infra.settings_text import MASK
 from refsys.infra.tokens import Token, Tokens, read_token
@@ -44,10 +44,6 @@ _TOKENS_KNOWN: Final = 16
 
 #: What a cut, silent or refused connection raises.
 CONNECTION_ERRORS: Final = (aiohttp.ClientError, OSError, TimeoutError, EOFError)
-
-
-class Gone(Permanent):
-    """What was asked for is not there (404, 410)."""
 
 
 class StationClient:

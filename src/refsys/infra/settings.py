@@ -194,6 +194,13 @@ class FetchSettings(Section):
     read_timeout_s: float = Field(60.0, gt=0, description="seconds of silence after which a connection counts as cut")
     pause_below_free: float = Field(0.15, ge=0, lt=1, description="share of free storage below which fetching pauses")
     resume_above_free: float = Field(0.20, ge=0, lt=1, description="share of free storage above which it resumes")
+    eviction_guard_h: float = Field(
+        24.0,
+        ge=0,
+        description="hours before a station deletes a file from which on it goes first, and an alarm is given",
+    )
+    window: int = Field(4, ge=1, le=16, description="ranges of one file that are fetched at the same time")
+    range_bytes: int = Field(8 * 2**20, ge=2**16, description="bytes of such a range")
 
     @model_validator(mode="after")
     def _resumes_above(self) -> Self:
@@ -202,6 +209,22 @@ class FetchSettings(Section):
                 f"resume_above_free ({self.resume_above_free}) is less than pause_below_free ({self.pause_below_free})"
             )
         return self
+
+
+class SessionSettings(Section):
+    """Acquisition sessions: when one that lacks something is given up, and what happens then."""
+
+    on_deadline: Literal["process", "wait"] = Field(
+        "process",
+        description="what becomes of an incomplete session at its deadline: process = production is told, flagged as "
+        "incomplete; wait = an operator decides",
+    )
+    deadline_s: float = Field(
+        0.0, ge=0, description="seconds after the downlink's end at which it comes; 0 = half of the timeliness limit"
+    )
+    quiet_s: float = Field(
+        360.0, ge=0, description="seconds without a new file that must have passed before a deadline counts"
+    )
 
 
 def _check_http_url(name: str, url: str) -> None:
@@ -214,6 +237,17 @@ def _check_http_url(name: str, url: str) -> None:
     if not parts.hostname or parts.port == 0:  # `port` raises for what is no port
         raise ValueError(f"{name} lacks a host")
     parts.hostname.encode("idna")
+
+
+def _check_ftp_url(url: str) -> None:
+    """Raise ValueError where it is none. What is wrong may hold a password: it is not shown."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("ftp", "ftps", "ftpis"):
+        raise ValueError("url of an edip inbox begins with ftp://, ftps:// or ftpis://")
+    if "@" in parts.netloc:
+        raise ValueError("url of an edip inbox holds no user or password: they belong into the inbox's auth")
+    if not parts.hostname or parts.port == 0:  # `port` raises for what is no port
+        raise ValueError("url of an edip inbox lacks a host")
 
 
 class AuthSettings(Section):
@@ -242,13 +276,56 @@ class AuthSettings(Section):
         return self
 
 
+class ODataSettings(Section):
+    """What a station's OData understands beyond what every one does."""
+
+    expand: bool = Field(True, description="QualityInfo of sessions comes with $expand; false = asked for one by one")
+    count: bool = Field(True, description="$count=true is understood")
+    publication_date: str = Field("PublicationDate", description="name of the attribute with the publication date")
+
+
+class StationSettings(Section):
+    """A station that inboxes name by `station`: what all of them together may ask of it."""
+
+    name: str = Field(min_length=1, description="name by which inboxes refer to it")
+    connections: int = Field(8, ge=1, le=256, description="connections to it at the same time, over all workers")
+    bytes_per_s: int = Field(0, ge=0, description="bytes a second that are fetched from it, over all workers; 0 = any")
+    redirect_hosts: tuple[str, ...] = Field(
+        (), description="hosts (name or name:port) to which it may redirect with our credentials"
+    )
+    breaker_failures: int = Field(5, ge=1, description="failures in a row after which it is left alone for a while")
+    breaker_s: float = Field(30.0, gt=0, description="seconds that it is left alone first; doubles up to ten minutes")
+    proxy: str = Field("", description="HTTP proxy through which it is reached; empty = none")
+    odata: ODataSettings = Field(default_factory=ODataSettings)
+
+
 class InboxSettings(Section):
     """A place where products are offered; its `id` is its memory's key and must not change."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="identity of the inbox and its memory")]
-    type: Literal["folder", "prip"] = Field(description="folder = a local folder; prip = AUXIP/PRIP OData over HTTP")
-    url: str = Field(description="folder: its path; prip: the OData root, for example https://host/odata/v1")
-    station: str = Field("", description="name of the station, for reports")
+    type: Literal["folder", "prip", "cadip", "lta", "xbip", "edip", "s3"] = Field(
+        description="folder = a local folder; prip = AUXIP and PRIP, cadip, lta = OData over HTTP; xbip = WebDAV; "
+        "edip = FTP or FTPS; s3 = a prefix in a bucket"
+    )
+    url: str = Field(
+        description="folder: its path; prip, cadip, lta: the OData root, for example https://host/odata/v1; "
+        "xbip: https://host/NOMINAL/; edip: ftp://host/NOMINAL/, ftps:// (explicit) or ftpis:// (implicit TLS); "
+        "s3: s3://bucket/prefix"
+    )
+    station: str = Field("", description="name of the station, for reports, and of a [[station]] with its limits")
+    satellite: str = Field("", pattern=r"^([A-Z0-9]{3})?$", description="cadip: sessions of this satellite only")
+    retransfer: bool = Field(False, description="xbip, edip, folder, s3: the sessions here are retransfers")
+    timeliness: str = Field("", description="timeliness of its sessions, for their deadline; empty = by mission")
+    window: str = Field(
+        "",
+        description="sampling: cron expression of 6 or 7 fields (sec min hour day month weekday [year], UTC) that a "
+        "session's start must match; empty = everything is taken",
+    )
+    window_auxiliaries: bool = Field(False, description="the window counts for other files than sessions', too")
+    directories: bool = Field(False, description="xbip, edip, s3: folders directly below the url are the products")
+    evicted_after_days: float = Field(
+        0.0, ge=0, description="days after publication at which the station deletes, where it does not say; 0 = unknown"
+    )
     mission: Literal["", "S1", "S2", "S3"] = Field("", description="accept this mission only; empty = any")
     match: str = Field(".*", description="regular expression that the whole name must match")
     ignore: str = Field(r"(^\..*|.*\.tmp$|^lost\+found$)", description="regular expression of names to leave alone")
@@ -284,8 +361,12 @@ class InboxSettings(Section):
 
     @model_validator(mode="after")
     def _is_reachable(self) -> Self:
-        if self.type == "prip":
-            _check_http_url("url of a prip inbox", self.url)
+        if self.type in ("prip", "cadip", "lta", "xbip"):
+            _check_http_url(f"url of a {self.type} inbox", self.url)
+        elif self.type == "edip":
+            _check_ftp_url(self.url)
+        elif self.type == "s3" and not re.match(r"s3://[^/@]{3,}(/|$)", self.url):
+            raise ValueError("url of an s3 inbox is s3://bucket[/prefix]")
         return self
 
 
@@ -377,6 +458,8 @@ class Settings(Section):
     subscriptions: SubscriptionSettings = Field(default_factory=SubscriptionSettings)
     work: WorkSettings = Field(default_factory=WorkSettings)
     fetch: FetchSettings = Field(default_factory=FetchSettings)
+    sessions: SessionSettings = Field(default_factory=SessionSettings)
+    station: tuple[StationSettings, ...] = ()
     inbox: tuple[InboxSettings, ...] = ()
 
     @field_validator("database_url")
@@ -396,12 +479,21 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _inboxes_differ(self) -> Self:
+        names = [station.name for station in self.station]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two stations have the name {name}")
         seen: set[str] = set()
         for inbox in self.inbox:
             if inbox.id in seen:
                 raise ValueError(f"two inboxes have the id {inbox.id}; it is the key of an inbox's memory")
             seen.add(inbox.id)
         return self
+
+    def station_of(self, inbox: InboxSettings) -> StationSettings:
+        """The station that an inbox names; one with default limits where it names none that is set."""
+        named = inbox.station or f"inbox {inbox.id}"
+        return next((each for each in self.station if each.name == inbox.station), StationSettings(name=named))
 
 
 def load_settings(

@@ -24,7 +24,7 @@ from refsys.infra.settings import FetchSettings, InboxSettings, Settings
 from refsys.infra.storage import Storage
 from refsys.infra.work import has_room
 from refsys.ingestion import store
-from refsys.ingestion.model import FETCH, Offer, Source
+from refsys.ingestion.model import FETCH, Memory, Offer, Source
 from refsys.ingestion.protocols import open_source
 from refsys.ingestion.service import ATTEMPTS, free_share
 from refsys.missions import TypeRegistry
@@ -98,7 +98,8 @@ class _Inbox:
         async with self._pool.acquire() as connection:
             cursor = await store.open_inbox(connection, self._inbox.id)
         fresh, progress = 0, _Progress(cursor, datetime.now(UTC) + _AHEAD)
-        async for offers in source.look(cursor):
+        async for findings in source.look(Memory(cursor)):
+            offers = findings.offers
             rated = [self._rate(offer, cursor) for offer in offers]
             for offer in progress.take(offers):
                 log.warning("inbox.from_the_future", inbox=self._inbox.id, offer=offer.name, at=offer.published_at)

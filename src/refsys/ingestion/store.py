@@ -24,7 +24,8 @@ UPDATE ingestion.inbox SET looked_at = clock_timestamp(), failures = failures + 
 RETURNING failures
 """
 _REMOTE = """
-SELECT id, inbox, state, remote_id, version, name, size, checksums, published_at, origin_at, priority, found_at
+SELECT id, inbox, state, remote_id, version, name, size, checksums, published_at, origin_at, priority, found_at,
+       product, tries
   FROM ingestion.remote WHERE id = $1
 """
 _STORED = """
@@ -118,7 +119,16 @@ async def fetch_remote(connection: asyncpg.Connection, remote_id: int) -> Remote
         origin_at=row["origin_at"],
         checksums=row["checksums"],
     )
-    return Remote(row["id"], row["inbox"], row["state"], offer, row["priority"], row["found_at"])
+    return Remote(
+        row["id"],
+        row["inbox"],
+        row["state"],
+        offer,
+        row["priority"],
+        row["found_at"],
+        row["product"],
+        row["tries"],
+    )
 
 
 async def is_wanted(connection: asyncpg.Connection, remote_id: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.ingestion.model import Source
 from refsys.ingestion.protocols.folder import FolderSource
@@ -11,5 +13,5 @@ from refsys.ingestion.protocols.prip import PripSource
 async def open_source(inbox: InboxSettings, settings: Settings) -> Source:
     """The source of an inbox; close it when it is no longer needed."""
     if inbox.type == "folder":
-        return FolderSource(inbox)
-    return await PripSource.open(inbox, settings)
+        return cast(Source, FolderSource(inbox))
+    return cast(Source, await PripSource.open(inbox, settings))

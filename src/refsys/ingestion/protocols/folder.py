@@ -20,7 +20,7 @@ from refsys.core.products import FileEntry
 from refsys.infra.settings import InboxSettings
 from refsys.ingestion.archives import store_folder
 from refsys.ingestion.delivery import place_delivery
-from refsys.ingestion.model import Offer, Place, Remote
+from refsys.ingestion.model import Findings, Memory, Offer, Place, Remote
 from refsys.missions import Recognised
 
 
@@ -42,10 +42,12 @@ class FolderSource:
         self._folder = Path(inbox.url.removeprefix("file://"))
         self._seen: dict[str, tuple[str, float]] = {}
 
-    async def look(self, cursor: datetime | None) -> AsyncIterator[Sequence[Offer]]:
+    has_ranges = True
+
+    async def look(self, memory: Memory) -> AsyncIterator[Findings]:
         """Everything that stands still."""
         now = asyncio.get_running_loop().time()
-        yield await asyncio.to_thread(self._settled, now)
+        yield Findings(await asyncio.to_thread(self._settled, now))
 
     async def bring(self, remote: Remote, recognised: Recognised, place: Place) -> tuple[FileEntry, ...]:
         """Copy or unpack; a product that changes meanwhile is left to its next offer."""

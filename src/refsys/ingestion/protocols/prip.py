@@ -20,7 +20,7 @@ from refsys.infra.http import StationClient
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.ingestion.delivery import place_delivery
 from refsys.ingestion.download import Download
-from refsys.ingestion.model import Offer, Place, Remote
+from refsys.ingestion.model import Findings, Memory, Offer, Place, Remote
 from refsys.missions import Recognised
 
 log = structlog.get_logger(__name__)
@@ -52,9 +52,11 @@ class PripSource:
         await client.__aenter__()
         return cls(inbox, client, settings)
 
-    async def look(self, cursor: datetime | None) -> AsyncIterator[Sequence[Offer]]:
+    has_ranges = True
+
+    async def look(self, memory: Memory) -> AsyncIterator[Findings]:
         """Pages by publication date from `cursor` less the overlap, following nextLink, else until an empty page."""
-        url, skip, asked = self._first_page(cursor), 0, ""
+        url, skip, asked = self._first_page(memory.cursor), 0, ""
         for _ in range(_PAGES):
             if url == asked:
                 raise Transient(f"links a page to itself: {url[:200]}", subject=self._client.station)
@@ -67,10 +69,10 @@ class PripSource:
                 )
             if not entries:
                 return
-            yield list(self._offers(entries))
+            yield Findings(list(self._offers(entries)))
             link = page.get("@odata.nextLink") if isinstance(page, Mapping) else None
             skip += len(entries)
-            url = self._linked(link) if link else f"{self._first_page(cursor)}&$skip={skip}"
+            url = self._linked(link) if link else f"{self._first_page(memory.cursor)}&$skip={skip}"
 
     async def bring(self, remote: Remote, recognised: Recognised, place: Place) -> tuple[FileEntry, ...]:
         """Download, verify, unpack."""
