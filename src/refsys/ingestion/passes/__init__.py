@@ -1,0 +1,1 @@
+"""Passes: which downlinks are expected, and what became of each."""
