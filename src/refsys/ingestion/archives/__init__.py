@@ -1,6 +1,7 @@
 """Unpack what stations deliver into storage, whatever it is made of.
 
     unpack        an archive (ZIP, tar, gzipped tar; told apart by their first bytes, not by their names)
+    unpack_stream the same of an archive that is not seekable, where it can be unpacked as it comes
     store_file    a product, or one file of it, that comes as plain bytes
     store_folder  a product that lies in a local folder
 
@@ -20,14 +21,14 @@ from typing import BinaryIO, Final
 
 from refsys.core.products import FileEntry, check_name
 from refsys.infra.storage import Batch
-from refsys.ingestion.archives.model import Delivery, Limits, go_on, size_of
+from refsys.ingestion.archives.model import Delivery, Limits, NotStreamable, go_on, size_of
 from refsys.ingestion.archives.plain import store_file, store_folder
 from refsys.ingestion.archives.streams import GzipStream, PlainStream
 from refsys.ingestion.archives.tars import BLOCK, is_header, unpack_tar
 from refsys.ingestion.archives.writing import Intake
 from refsys.ingestion.archives.zips import unpack_zip
 
-__all__ = ["Limits", "store_file", "store_folder", "unpack"]
+__all__ = ["Limits", "NotStreamable", "store_file", "store_folder", "unpack", "unpack_stream"]
 
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00PK")
 _GZIP: Final = b"\x1f\x8b"
@@ -75,6 +76,27 @@ def unpack(
         else:
             raise delivery.invalid(_neither(start))
         return intake.table()
+
+
+def unpack_stream(
+    read: Callable[[int], bytes],
+    *,
+    archive: str,
+    product: str,
+    base: str,
+    batch: Batch,
+    limits: Limits,
+    check: Callable[[], None] = go_on,
+    size_bytes: int | None = None,
+) -> list[FileEntry]:
+    """As `unpack`, from a source that is read once from its start to its end, without a copy of the archive.
+
+    `read(length)` returns at most `length` bytes and none only at the end; what it raises passes through. `size_bytes`
+    is the archive's length where it is known beforehand (for the limit of the ratio). Where this returns, the source
+    was read to its end. Raises NotStreamable where the archive has to be seekable (the batch is to be given up, and
+    `unpack` judges a copy), else as `unpack`.
+    """
+    raise NotStreamable("a seekable copy is needed")
 
 
 def _neither(start: bytes) -> str:

@@ -31,6 +31,10 @@ class Limits:
     max_ratio: float
 
 
+class NotStreamable(Exception):
+    """What comes cannot be unpacked, or not be judged, while it streams; it can where it lies in a seekable file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What came, under the name that errors give it."""
