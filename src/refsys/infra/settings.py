@@ -323,6 +323,11 @@ class InboxSettings(Section):
     )
     window_auxiliaries: bool = Field(False, description="the window counts for other files than sessions', too")
     directories: bool = Field(False, description="xbip, edip, s3: folders directly below the url are the products")
+    encrypt_data: bool = Field(True, description="edip with TLS: data connections have it too; false = PROT C")
+    endpoint: str = Field(
+        "", description="s3: URL of the S3 service; empty = AWS. The keys are user and password of auth"
+    )
+    region: str = Field("us-east-1", description="s3: region of the bucket")
     evicted_after_days: float = Field(
         0.0, ge=0, description="days after publication at which the station deletes, where it does not say; 0 = unknown"
     )
@@ -339,7 +344,9 @@ class InboxSettings(Section):
     completeness: Literal["strict", "record"] = Field(
         "strict", description="files that the manifest names and that are missing: strict = park, record = note them"
     )
-    stable_s: float = Field(2.0, ge=0, description="folder: seconds that size and time must stand still before taking")
+    stable_s: float = Field(
+        2.0, ge=0, description="xbip, edip, folder, s3: seconds that size and time must stand still before taking"
+    )
     concurrency: int = Field(4, ge=1, le=64, description="downloads from this inbox at the same time")
     auth: AuthSettings = Field(default_factory=AuthSettings, description="how the station wants to be asked")
     verify_tls: bool = Field(True, description="verify the station's certificate")
@@ -367,6 +374,8 @@ class InboxSettings(Section):
             _check_ftp_url(self.url)
         elif self.type == "s3" and not re.match(r"s3://[^/@]{3,}(/|$)", self.url):
             raise ValueError("url of an s3 inbox is s3://bucket[/prefix]")
+        if self.endpoint:
+            _check_http_url("endpoint", self.endpoint)
         return self
 
 
