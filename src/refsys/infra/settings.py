@@ -282,6 +282,9 @@ class ODataSettings(Section):
     expand: bool = Field(True, description="QualityInfo of sessions comes with $expand; false = asked for one by one")
     count: bool = Field(True, description="$count=true is understood")
     publication_date: str = Field("PublicationDate", description="name of the attribute with the publication date")
+    product_id: str = Field("Id", description="name of the attribute with a product's id")
+    product_name: str = Field("Name", description="name of the attribute with a product's name")
+    content_length: str = Field("ContentLength", description="name of the attribute with a product's size in bytes")
 
 
 class StationSettings(Section):
