@@ -15,11 +15,26 @@ ROW = {
     "PublicationDate": datetime(2024, 9, 1, 12, 0, 0, 1, tzinfo=UTC),
     "ContentDate/Start": datetime(2024, 8, 1, tzinfo=UTC),
     "ContentDate/End": None,
+    "Channel": 2,
+    "FinalBlock": True,
+    "AntennaId": None,
 }
 
 
-def holds(text):
-    return parse_filter(text)(ROW.__getitem__)
+KINDS = {
+    "Name": "text",
+    "Id": "id",
+    "PublicationDate": "instant",
+    "ContentDate/Start": "instant",
+    "ContentDate/End": "instant",
+    "Channel": "number",
+    "FinalBlock": "boolean",
+    "AntennaId": "text",
+}
+
+
+def holds(text, refused=()):
+    return parse_filter(text, KINDS, refused)(ROW.__getitem__)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +60,9 @@ def holds(text):
         # and binds closer than or
         "contains(Name,'S1A') or contains(Name,'x') and contains(Name,'y')",
         "not contains(Name,'x') and contains(Name,'S1A')",
+        "Channel eq 2 and FinalBlock eq true",
+        "Channel gt 1 and Channel lt 2.5 and FinalBlock ne false",
+        "Channel in (1, 2)",
     ],
 )
 def test_true_of_the_row(text):
@@ -61,6 +79,9 @@ def test_true_of_the_row(text):
         "contains(Name,'poeorb')",
         "(contains(Name,'S1A') or contains(Name,'x')) and contains(Name,'y')",
         "Name in ('x')",
+        "FinalBlock eq false",
+        "Channel lt -2",
+        "contains(AntennaId,'1')",
     ],
 )
 def test_false_of_the_row(text):
@@ -98,17 +119,28 @@ def test_what_is_not_known_compares_as_false(operator):
         ("Name in ()", 10),
         ("Name eq 'x'; drop table", 12),
         ("NOT Name eq 'x'", 1),
+        ("Channel eq '2'", 12),
+        ("FinalBlock gt true", 12),
+        ("FinalBlock eq maybe", 15),
+        ("contains(Channel,'2')", 10),
     ],
 )
 def test_what_it_does_not_understand_is_refused_with_the_place(text, position):
     with pytest.raises(FilterError, match=rf"character {position}\b"):
-        parse_filter(text)
+        parse_filter(text, KINDS)
+
+
+@pytest.mark.parametrize("text", ["PublicationDate ge 2024-09-01", "contains(Name,'x')", "Name in ('x')"])
+def test_a_station_may_not_know_an_operator(text):
+    parse_filter(text, KINDS)
+    with pytest.raises(FilterError):
+        parse_filter(text, KINDS, {"ge", "contains", "in"})
 
 
 @pytest.mark.parametrize("opening", ["(", "not "])
 def test_endless_nesting_is_refused(opening):
     with pytest.raises(FilterError, match="nested deeper"):
-        parse_filter(opening * 100_000 + "Name eq 'x'")
+        parse_filter(opening * 100_000 + "Name eq 'x'", KINDS)
 
 
 @given(
@@ -116,7 +148,7 @@ def test_endless_nesting_is_refused(opening):
 )
 def test_any_text_is_a_filter_or_a_filter_error(words):
     try:
-        predicate = parse_filter("".join(words))
+        predicate = parse_filter("".join(words), KINDS)
     except FilterError:
         return
     assert predicate(ROW.__getitem__) in (True, False)

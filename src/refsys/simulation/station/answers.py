@@ -1,12 +1,10 @@
-"""The answers of a station that behaves, but for what its product's bytes or its pages are made to do by a fault."""
+"""The answers of a station that behaves, but for what its bytes or its pages are made to do by a fault."""
 
 from __future__ import annotations
 
 import asyncio
-import io
-import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any, Final
@@ -16,17 +14,17 @@ import orjson
 from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp
 
-from refsys.simulation.station.faults import Fault, NoRange, OtherETag, Twice
-from refsys.simulation.station.folder import FolderWatch
-from refsys.simulation.station.metadata import METADATA, SERVICE_DOCUMENT
-from refsys.simulation.station.model import Offered, offered_id
-from refsys.simulation.station.packing import Package, Packer
-from refsys.simulation.station.query import content_type, entity, next_link, parse_query
-from refsys.simulation.station.shelf import Shelf
+from refsys.simulation.station.content import Held, Opened
+from refsys.simulation.station.dialect import Dialect
+from refsys.simulation.station.faults import Fault, NoRange, OtherETag, Twice, WrongChecksums, WrongSizes
+from refsys.simulation.station.model import NAMESPACE
+from refsys.simulation.station.query import Chooser, EntitySet, Query, next_link, parse_query
 from refsys.simulation.station.transfer import Span, Transfer, parse_range
 
 ROOT: Final = "/odata/v1"
 _JSON: Final = "application/json;odata.metadata=minimal"
+#: Properties that hold a size.
+_SIZES: Final = ("ContentLength", "Size", "TotalVolume")
 
 
 class Refusal(Exception):
@@ -38,96 +36,92 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Desk:
-    """Answers requests. `page_limit`: most products of one page, whatever `$top` says.
+    """Answers requests about entity sets.
 
-    Raises Refusal, FilterError, QueryError; OSError where a product's source cannot be read.
+    Raises Refusal, FilterError, QueryError; OSError where what is offered cannot be read.
     """
 
-    shelf: Shelf
-    packer: Packer
-    watch: FolderWatch | None
-    page_limit: int
-    next_links: bool
+    sets: Mapping[str, EntitySet[Any]]
+    metadata: bytes
+    dialect: Dialect
     #: Ends what is stalled when the station stops.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _twins: dict[uuid.UUID, uuid.UUID] = field(default_factory=dict)
+    _choosers: dict[str, Chooser[Any]] = field(default_factory=dict)
+    _twins: dict[str, str] = field(default_factory=dict)
 
-    async def look(self) -> None:
-        """See what changed in the folder."""
-        if self.watch is not None:
-            await asyncio.to_thread(self.watch.refresh)
+    def entities(self, name: str) -> EntitySet[Any]:
+        if name not in self.sets:
+            raise Refusal(404, f"{name}: there is no such resource")
+        return self.sets[name]
 
-    def find(self, text: str) -> Offered:
-        """The product that `Products(text)` names."""
+    def find(self, entities: EntitySet[Any], key: str) -> Any:
+        """The row that `Set(key)` names."""
         try:
-            identity = uuid.UUID(text)
+            row = entities.find(self._twins.get(key, key))
         except ValueError:
-            raise Refusal(400, f"Products({text}): is not an id; an id is a GUID without quotes") from None
-        offered = self.shelf.find(self._twins.get(identity, identity))
-        if offered is None:
-            raise Refusal(404, f"Products({identity}): there is no such product")
-        return offered
+            raise Refusal(400, f"{entities.name}({key}): is not an id; an id is a GUID without quotes") from None
+        if row is None:
+            what = entities.name.removesuffix("s").lower()
+            raise Refusal(404, f"{entities.name}({key}): there is no such {what}")
+        return row
 
-    async def listing(self, http: HttpRequest, fault: Fault | None) -> ASGIApp:
-        options = http.query_params.multi_items()
-        query = parse_query(options, self.page_limit)
-        chosen = query.choose(self.shelf.offered())
-        stop = query.skip + query.top
-        page = chosen[query.skip : stop]
-        packages = await asyncio.gather(*map(self._package, page))
-        collection = f"{_root(http)}/Products"
-        document: dict[str, Any] = {"@odata.context": f"{_root(http)}/$metadata#Products"}
-        if query.count:
-            document["@odata.count"] = len(chosen)
-        document["value"] = [entity(offered, package) for offered, package in zip(page, packages, strict=True)]
-        if isinstance(fault, Twice):
-            document["value"] = [
-                twin
-                for each, told in zip(page, document["value"], strict=True)
-                for twin in self._twice(each, told, fault)
-            ]
-        if self.next_links and query.top and stop < len(chosen):
-            document["@odata.nextLink"] = next_link(collection, options, stop)
-        return self.document(document, fault)
+    async def listing(self, http: HttpRequest, entities: EntitySet[Any], fault: Fault | None) -> ASGIApp:
+        query = parse_query(http.query_params.multi_items(), entities, self.dialect)
+        chooser = self._choosers.setdefault(entities.name, Chooser(entities))
+        chosen = chooser.choose(query, self.dialect)
+        return await self._page(http, entities, query, chosen, fault)
 
-    async def entity(self, http: HttpRequest, offered: Offered, fault: Fault | None) -> ASGIApp:
-        package = await self._package(offered)
-        context = {"@odata.context": f"{_root(http)}/$metadata#Products/$entity"}
-        return self.document(context | entity(offered, package), fault)
+    async def related(
+        self, http: HttpRequest, entities: EntitySet[Any], row: Any, name: str, fault: Fault | None
+    ) -> ASGIApp:
+        """What a navigation property leads to, all of it: `Sessions(id)/Files`."""
+        if name not in entities.expands:
+            raise Refusal(404, f"{name}: there is no such resource")
+        target = entities.expands[name]
+        query = parse_query(http.query_params.multi_items(), target, self.dialect)
+        return await self._page(http, target, query, entities.related(row, name), fault)
 
-    async def download(self, http: HttpRequest, offered: Offered, fault: Fault | None) -> ASGIApp:
+    async def entity(self, http: HttpRequest, entities: EntitySet[Any], row: Any, fault: Fault | None) -> ASGIApp:
+        query = parse_query(http.query_params.multi_items(), entities, self.dialect)
+        [told] = await asyncio.to_thread(self._told, entities, [row], query)
+        context = {"@odata.context": f"{_context(http, entities, query)}/$entity"}
+        return self.document(context | told, fault)
+
+    async def download(self, http: HttpRequest, entities: EntitySet[Any], row: Any, fault: Fault | None) -> ASGIApp:
         """The bytes, or one range of them (RFC 9110, 14); what is there now, whatever was announced."""
-        package = await self._package(offered)
-        file = await asyncio.to_thread(package.path.open, "rb")
-        status = os.fstat(file.fileno())
-        whole = Span(0, status.st_size)
+        media = await asyncio.to_thread(entities.media, row)
+        if media is None:
+            raise Refusal(404, f"{entities.title(row)}: has no content")
+        opened = await asyncio.to_thread(media.content.open)
+        whole = Span(0, opened.size_bytes)
         headers = {
-            "Content-Type": content_type(offered.name),
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(offered.name, safe='')}",
-            "Last-Modified": formatdate(status.st_mtime, usegmt=True),
+            "Content-Type": media.content_type,
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(media.name, safe='')}",
+            "Last-Modified": formatdate(opened.modified_ns / 1e9, usegmt=True),
         }
         if isinstance(fault, NoRange):
-            return self._transfer(file, whole, 200, headers, fault)
+            return self._transfer(opened, whole, 200, headers, fault)
         headers["Accept-Ranges"] = "bytes"
-        headers["ETag"] = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+        headers["ETag"] = f'"{opened.modified_ns:x}-{opened.size_bytes:x}"'
         if isinstance(fault, OtherETag):
             headers["ETag"] = f'"{uuid.uuid4().hex}"'
         try:
-            span = _wanted(http, headers, status.st_size)
+            span = _wanted(http, headers, opened.size_bytes)
         except ValueError as error:
-            file.close()
-            raise Refusal(416, str(error), {"Content-Range": f"bytes */{status.st_size}"}) from error
+            opened.file.close()
+            raise Refusal(416, str(error), {"Content-Range": f"bytes */{opened.size_bytes}"}) from error
         if span is None:
-            return self._transfer(file, whole, 200, headers, fault)
-        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{status.st_size}"
-        return self._transfer(file, span, 206, headers, fault)
+            return self._transfer(opened, whole, 200, headers, fault)
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{opened.size_bytes}"
+        return self._transfer(opened, span, 206, headers, fault)
 
     def service(self, path: str) -> ASGIApp:
         if path.endswith("/$metadata"):
-            return self.body(METADATA, 200, {"Content-Type": "application/xml"})
-        return self.document(SERVICE_DOCUMENT, None)
+            return self.body(self.metadata, 200, {"Content-Type": "application/xml"})
+        value = [{"name": name, "kind": "EntitySet", "url": name} for name in self.sets]
+        return self.document({"@odata.context": "$metadata", "value": value}, None)
 
     def document(
         self, document: Any, fault: Fault | None, status: int = 200, headers: Mapping[str, str] | None = None
@@ -137,28 +131,77 @@ class Desk:
         return self.body(orjson.dumps(document), status, sent, fault)
 
     def body(self, body: bytes, status: int, headers: Mapping[str, str], fault: Fault | None = None) -> ASGIApp:
-        return self._transfer(io.BytesIO(body), Span(0, len(body)), status, headers, fault)
+        return self._transfer(Held(body).open(), Span(0, len(body)), status, headers, fault)
+
+    async def _page(
+        self, http: HttpRequest, entities: EntitySet[Any], query: Query, chosen: Sequence[Any], fault: Fault | None
+    ) -> ASGIApp:
+        limit = self.dialect.page_limit
+        stop = query.skip + (limit if query.top is None else min(query.top, limit))
+        if self.dialect.short_pages and stop < len(chosen):
+            stop = query.skip + (stop - query.skip + 1) // 2
+        page = chosen[query.skip : stop]
+        if self.dialect.empty_list and not page:
+            return self.document([], fault)
+        document: dict[str, Any] = {"@odata.context": _context(http, entities, query)}
+        if query.count:
+            document["@odata.count"] = len(chosen)
+        told = await asyncio.to_thread(self._told, entities, page, query)
+        document["value"] = self._mistold(told, fault)
+        if self.dialect.next_links and query.top != 0 and stop < len(chosen):
+            address = f"{http.url.scheme}://{http.url.netloc}{http.url.path}"
+            document["@odata.nextLink"] = next_link(address, http.query_params.multi_items(), stop)
+        return self.document(document, fault)
+
+    def _told(self, entities: EntitySet[Any], rows: Sequence[Any], query: Query) -> list[dict[str, Any]]:
+        """The entities with what was to be expanded. Blocks."""
+        told = []
+        for row in rows:
+            entity = self._written(entities.entity(row))
+            for name in query.expand:
+                target = entities.expands[name]
+                entity[name] = [self._written(target.entity(each)) for each in entities.related(row, name)]
+            told.append(entity)
+        return told
+
+    def _written(self, entity: dict[str, Any]) -> dict[str, Any]:
+        if self.dialect.text_numbers:
+            return entity | {name: str(entity[name]) for name in _SIZES if name in entity}
+        return entity
+
+    def _mistold(self, told: list[dict[str, Any]], fault: Fault | None) -> list[dict[str, Any]]:
+        match fault:
+            case Twice(other_id):
+                return [twin for entity in told for twin in (entity, self._twin(entity) if other_id else entity)]
+            case WrongChecksums():
+                return [entity | {"Checksum": [_wrong(sum_) for sum_ in entity.get("Checksum", [])]} for entity in told]
+            case WrongSizes(more):
+                return [
+                    entity | {name: int(entity[name]) + more for name in _SIZES if name in entity} for entity in told
+                ]
+        return told
+
+    def _twin(self, entity: dict[str, Any]) -> dict[str, Any]:
+        twin = str(uuid.uuid5(NAMESPACE, f"{entity['Id']}#twin"))
+        self._twins[twin] = entity["Id"]
+        return entity | {"Id": twin}
 
     def _transfer(
-        self, file: io.BufferedIOBase, span: Span, status: int, headers: Mapping[str, str], fault: Fault | None
+        self, opened: Opened, span: Span, status: int, headers: Mapping[str, str], fault: Fault | None
     ) -> ASGIApp:
-        return Transfer(file, span, status=status, headers=headers, fault=fault, stopping=self.stopping)
-
-    async def _package(self, offered: Offered) -> Package:
-        known = self.packer.known(offered)
-        return known if known is not None else await asyncio.to_thread(self.packer.package, offered)
-
-    def _twice(self, offered: Offered, told: dict[str, Any], fault: Twice) -> tuple[dict[str, Any], dict[str, Any]]:
-        if not fault.other_id:
-            return told, told
-        twin = offered_id(f"{offered.name}#twin", 1)
-        self._twins[twin] = offered.id
-        return told, told | {"Id": str(twin)}
+        return Transfer(opened.file, span, status=status, headers=headers, fault=fault, stopping=self.stopping)
 
 
-def _root(http: HttpRequest) -> str:
-    """The OData root as the client addressed it."""
-    return f"{http.url.scheme}://{http.url.netloc}{ROOT}"
+def _context(http: HttpRequest, entities: EntitySet[Any], query: Query) -> str:
+    """The OData context as the client addressed it."""
+    expanded = f"({','.join(f'{name}()' for name in query.expand)})" if query.expand else ""
+    return f"{http.url.scheme}://{http.url.netloc}{ROOT}/$metadata#{entities.name}{expanded}"
+
+
+def _wrong(checksum: dict[str, Any]) -> dict[str, Any]:
+    """The same with another first digit."""
+    value = checksum["Value"]
+    return checksum | {"Value": ("1" if value[0] == "0" else "0") + value[1:]}
 
 
 def _wanted(http: HttpRequest, headers: Mapping[str, str], size_bytes: int) -> Span | None:

@@ -1,10 +1,12 @@
-"""The station's HTTP side: which resource is asked for, who asks, and which fault the script has for it."""
+"""A station's HTTP side: which resource is asked for, who asks, and which fault the script has for it."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect
@@ -13,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from refsys.simulation.station.answers import ROOT, Desk, Refusal
 from refsys.simulation.station.auth import Gate, TokenError
-from refsys.simulation.station.faults import Answer, Fault, Faults, Html, Kind, Redirect
+from refsys.simulation.station.faults import Answer, Fault, Faults, Html, Kind, Redirect, TokensDie
 from refsys.simulation.station.filters import FilterError
 from refsys.simulation.station.journal import Journal, Request
 from refsys.simulation.station.query import QueryError
@@ -27,21 +29,41 @@ _PAGE: Final = (
 
 _log = logging.getLogger(__name__)
 
-#: A group in a pattern is a product's id.
-_PATHS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
-    ("token", re.compile(GRANTS)),
-    ("listing", re.compile(f"{ROOT}/Products")),
-    ("entity", re.compile(rf"{ROOT}/Products\(([^/()]*)\)")),
-    ("download", re.compile(rf"{ROOT}/Products\(([^/()]*)\)/\$value")),
-    ("service", re.compile(rf"{ROOT}(?:/|/\$metadata)?")),
-)
+_RESOURCE: Final = re.compile(rf"{ROOT}/(?P<set>\w+)(?:\((?P<key>[^/()]*)\)(?:/(?P<then>[\w.$]+))?)?")
+
+
+class Service(Protocol):
+    """What a station does beside answering about its entity sets."""
+
+    def look(self) -> None:
+        """See what changed since the last request. Blocks."""
+        ...
+
+    def may_download(self, row: Any) -> None:
+        """Raises Refusal where the bytes cannot be had now."""
+        ...
+
+    def act(self, row: Any, action: str, form: bytes) -> dict[str, Any]:
+        """Do what is asked of a row, and say what became of it. Raises Refusal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What a path names: `set`, `set(key)` or `set(key)/then`."""
+
+    kind: Kind
+    set: str = ""
+    key: str = ""
+    then: str = ""
 
 
 class StationApp:
     """An ASGI application."""
 
-    def __init__(self, desk: Desk, gate: Gate, faults: Faults, journal: Journal) -> None:
+    def __init__(self, desk: Desk, service: Service, gate: Gate, faults: Faults, journal: Journal) -> None:
         self._desk = desk
+        self._service = service
         self._gate = gate
         self._faults = faults
         self._journal = journal
@@ -50,9 +72,9 @@ class StationApp:
         http = HttpRequest(scope, receive)
         redirected = scope["path"].startswith(f"{_REDIRECTED}/")
         path = scope["path"].removeprefix(_REDIRECTED) if redirected else scope["path"]
-        kind, identity = _resource(path)
+        target = _target(http.method, path)
         request = Request(
-            kind=kind,
+            kind=target.kind,
             method=http.method,
             path=path,
             query=http.url.query,
@@ -71,18 +93,18 @@ class StationApp:
 
         self._journal.begin(request)
         try:
-            response = await self._respond(http, request, identity)
+            response = await self._respond(http, request, target)
             await response(scope, receive, noted_send)
         except ClientDisconnect:
             pass  # before its form was read: there is nobody to answer
         finally:
             self._journal.end(request)
 
-    async def _respond(self, http: HttpRequest, request: Request, identity: str) -> ASGIApp:
+    async def _respond(self, http: HttpRequest, request: Request, target: _Target) -> ASGIApp:
         try:
             if request.kind == "token":
                 return await self._token(http, request)
-            return await self._resource(http, request, identity)
+            return await self._resource(http, request, target)
         except Refusal as error:
             return self._error(error.status, str(error), error.headers)
         except FilterError as error:
@@ -95,24 +117,25 @@ class StationApp:
             _log.exception("%s %s", http.method, http.url.path)
             return self._error(500, "this station has a defect; its log tells more")
 
-    async def _resource(self, http: HttpRequest, request: Request, identity: str) -> ASGIApp:
-        if http.method not in ("GET", "HEAD"):
+    async def _resource(self, http: HttpRequest, request: Request, target: _Target) -> ASGIApp:
+        if http.method not in ("GET", "HEAD") and target.kind != "order":
             raise Refusal(405, f"{http.method}: nothing can be changed here", {"Allow": "GET, HEAD"})
         authorised_by = self._gate.admit(http.headers)
         if authorised_by is None:
             raise Refusal(401, "Unauthorized", {"WWW-Authenticate": self._gate.challenge})
         request.authorised_by = authorised_by
-        match request.kind:
+        match target.kind:
             case "service":
                 return self._desk.service(request.path)
             case "nothing":
                 raise Refusal(404, f"{request.path}: there is no such resource")
-        if request.kind != "download":
-            await self._desk.look()
-        offered = self._desk.find(identity) if request.kind != "listing" else None
-        request.name = offered.name if offered else ""
+        if target.kind != "download":
+            await asyncio.to_thread(self._service.look)
+        entities = self._desk.entities(target.set)
+        row = self._desk.find(entities, target.key) if target.key else None
+        request.name = entities.title(row) if target.key else (target.then or target.set)
         fault = request.fault = self._faults.take(
-            request.kind, request.name, head=http.method == "HEAD", redirected=request.redirected
+            target.kind, request.name, head=http.method == "HEAD", redirected=request.redirected
         )
         if isinstance(fault, Redirect):
             origin = fault.to or f"{http.url.scheme}://{http.url.netloc}"
@@ -120,11 +143,17 @@ class StationApp:
             return self._desk.body(b"", 307, {"Location": location})
         if (instead := self._instead(fault)) is not None:
             return instead
-        if offered is None:
-            return await self._desk.listing(http, fault)
-        if request.kind == "entity":
-            return await self._desk.entity(http, offered, fault)
-        return await self._desk.download(http, offered, fault)
+        if target.kind == "order":
+            said = self._service.act(row, target.then, await _body(http))
+            return self._desk.document(said, fault, 201)
+        if not target.key:
+            return await self._desk.listing(http, entities, fault)
+        if target.kind == "download":
+            self._service.may_download(row)
+            return await self._desk.download(http, entities, row, fault)
+        if target.then:
+            return await self._desk.related(http, entities, row, target.then, fault)
+        return await self._desk.entity(http, entities, row, fault)
 
     async def _token(self, http: HttpRequest, request: Request) -> ASGIApp:
         if http.method != "POST":
@@ -142,6 +171,8 @@ class StationApp:
     def _instead(self, fault: Fault | None) -> ASGIApp | None:
         """What takes the place of the answer, if the fault is of that kind."""
         match fault:
+            case TokensDie():
+                self._gate.expire()
             case Html():
                 return self._desk.body(_PAGE, 200, {"Content-Type": "text/html; charset=utf-8"})
             case Answer(status, retry_after_s):
@@ -155,20 +186,35 @@ class StationApp:
         return self._desk.document({"error": {"code": str(status), "message": message}}, None, status, headers)
 
 
-def _resource(path: str) -> tuple[Kind, str]:
-    """The kind of resource, and the id in its path."""
-    for kind, pattern in _PATHS:
-        if match := pattern.fullmatch(path):
-            return kind, match[1] if pattern.groups else ""
-    return "nothing", ""
+def _target(method: str, path: str) -> _Target:
+    if path == GRANTS:
+        return _Target("token")
+    if path in (ROOT, f"{ROOT}/", f"{ROOT}/$metadata"):
+        return _Target("service")
+    match = _RESOURCE.fullmatch(path)
+    if match is None or match["key"] == "":
+        return _Target("nothing")
+    set_, key, then = match["set"], match["key"] or "", match["then"] or ""
+    kind: Kind = "listing" if not key else "entity"
+    if then == "$value":
+        kind = "download"
+    elif method == "POST" and "." in then:
+        kind = "order"
+    elif then:
+        kind = "listing"
+    return _Target(kind, set_, key, then)
 
 
-async def _form(http: HttpRequest) -> dict[str, str]:
-    """application/x-www-form-urlencoded; of what is said twice, the first."""
+async def _body(http: HttpRequest) -> bytes:
     body = bytearray()
     async for piece in http.stream():
         body += piece
         if len(body) > _FORM_LIMIT:
             raise Refusal(413, f"a form of more than {_FORM_LIMIT} bytes is not read")
-    pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+    return bytes(body)
+
+
+async def _form(http: HttpRequest) -> dict[str, str]:
+    """application/x-www-form-urlencoded; of what is said twice, the first."""
+    pairs = parse_qsl((await _body(http)).decode("utf-8", "replace"), keep_blank_values=True)
     return dict(reversed(pairs))

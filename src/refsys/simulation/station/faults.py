@@ -10,13 +10,14 @@ alone. Wrong sizes and checksums are no faults of requests but of products: see 
 
 from __future__ import annotations
 
+import random
 import threading
 from dataclasses import dataclass
 from typing import Final, Literal
 
-#: Kinds of requests: a page of Products, one product, its bytes, a token, what describes the service,
+#: Kinds of requests: a page of a listing, one entity, its bytes, an order, a token, what describes the service,
 #: or none of these.
-Kind = Literal["listing", "entity", "download", "token", "service", "nothing"]
+Kind = Literal["listing", "entity", "download", "order", "token", "service", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,20 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
+class Slow:
+    """This response's body drips: so many bytes a second."""
+
+    bytes_per_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokensDie:
+    """The connection ends after `at_byte` bytes of this response's body, and every access token has expired."""
+
+    at_byte: int
+
+
+@dataclass(frozen=True, slots=True)
 class NoRange:
     """Range is not understood: 200 with everything, without Accept-Ranges and ETag."""
 
@@ -66,19 +81,45 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Twice:
-    """A listing that names each of its products twice, with one id or with another id for the second."""
+    """A listing that names each of its entries twice, with one id or with another id for the second."""
 
     other_id: bool = False
 
 
-Fault = Answer | Html | Cut | Stall | NoRange | OtherETag | Redirect | Twice
+@dataclass(frozen=True, slots=True)
+class WrongChecksums:
+    """A listing whose checksums have another first digit than the true ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrongSizes:
+    """A listing whose sizes are `more_bytes` larger than what is announced else."""
+
+    more_bytes: int = 1
+
+
+Fault = (
+    Answer
+    | Html
+    | Cut
+    | Stall
+    | Slow
+    | TokensDie
+    | NoRange
+    | OtherETag
+    | Redirect
+    | Twice
+    | WrongChecksums
+    | WrongSizes
+)
 
 #: What makes sense where.
-_BODIES: Final = (Answer, Html, Cut, Stall)
+_BODIES: Final = (Answer, Html, Cut, Stall, Slow, TokensDie)
 _ALLOWED: Final[dict[Kind, tuple[type, ...]]] = {
-    "listing": (*_BODIES, Redirect, Twice),
+    "listing": (*_BODIES, Redirect, Twice, WrongChecksums, WrongSizes),
     "entity": (*_BODIES, Redirect),
     "download": (*_BODIES, NoRange, OtherETag, Redirect),
+    "order": _BODIES,
     "token": _BODIES,
     "service": (),
     "nothing": (),
@@ -92,30 +133,44 @@ class _Rule:
     left: int | None
     name: str
     after: int
+    chance: float
 
 
 class Faults:
     """The script of one station.
 
-    `times`: how many requests, None = all; `after`: how many go well before; `name`: only for products whose name
-    contains it. Every method may be called from any thread; raises ValueError for a fault that makes no sense there.
+    `times`: how many requests, None = all; `after`: how many go well before; `name`: only for what has this in its
+    name, or listings of the set of that name; `chance`: how likely each of them is hit, by random numbers of `seed`.
+    Every method may be called from any thread; raises ValueError for a fault that makes no sense there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self._rules: list[_Rule] = []
         self._lock = threading.Lock()
+        self._random = random.Random(seed)
 
-    def on_listing(self, fault: Fault, *, times: int | None = 1, after: int = 0) -> None:
-        self._add(_Rule("listing", fault, times, "", after))
+    def on_listing(
+        self, fault: Fault, *, times: int | None = 1, after: int = 0, name: str = "", chance: float = 1.0
+    ) -> None:
+        self._add(_Rule("listing", fault, times, name, after, chance))
 
-    def on_entity(self, fault: Fault, *, times: int | None = 1, after: int = 0, name: str = "") -> None:
-        self._add(_Rule("entity", fault, times, name, after))
+    def on_entity(
+        self, fault: Fault, *, times: int | None = 1, after: int = 0, name: str = "", chance: float = 1.0
+    ) -> None:
+        self._add(_Rule("entity", fault, times, name, after, chance))
 
-    def on_download(self, fault: Fault, *, times: int | None = 1, after: int = 0, name: str = "") -> None:
-        self._add(_Rule("download", fault, times, name, after))
+    def on_download(
+        self, fault: Fault, *, times: int | None = 1, after: int = 0, name: str = "", chance: float = 1.0
+    ) -> None:
+        self._add(_Rule("download", fault, times, name, after, chance))
 
-    def on_token(self, fault: Fault, *, times: int | None = 1, after: int = 0) -> None:
-        self._add(_Rule("token", fault, times, "", after))
+    def on_order(
+        self, fault: Fault, *, times: int | None = 1, after: int = 0, name: str = "", chance: float = 1.0
+    ) -> None:
+        self._add(_Rule("order", fault, times, name, after, chance))
+
+    def on_token(self, fault: Fault, *, times: int | None = 1, after: int = 0, chance: float = 1.0) -> None:
+        self._add(_Rule("token", fault, times, "", after, chance))
 
     def clear(self) -> None:
         """Behave from now on."""
@@ -132,13 +187,15 @@ class Faults:
 
         HEAD uses up no fault of bodies; a request that was redirected is not redirected again.
         """
-        senseless = (Cut, Stall) * head + (Redirect,) * redirected
+        senseless = (Cut, Stall, Slow, TokensDie) * head + (Redirect,) * redirected
         with self._lock:
             for rule in self._rules:
                 if rule.kind != kind or rule.name not in name or isinstance(rule.fault, senseless):
                     continue
                 if rule.after > 0:
                     rule.after -= 1
+                    continue
+                if rule.chance < 1.0 and self._random.random() >= rule.chance:
                     continue
                 if rule.left is not None:
                     rule.left -= 1

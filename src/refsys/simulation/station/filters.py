@@ -1,21 +1,21 @@
-"""The station's own small reading of `$filter`: what AUXIP and PRIP promise, and nothing more.
+"""The station's own small reading of `$filter`: what AUXIP, PRIP and CADIP promise, and nothing more.
 
     or  = and { "or" and }
     and = not { "and" not }
     not = "not" not | "(" or ")" | function "(" property "," text ")" | property operator literal
                                                                      | property "in" "(" literal {"," literal} ")"
 
-Properties: Name, Id, PublicationDate, ContentDate/Start, ContentDate/End. What is not known (ContentDate
-of a name without instants) compares as false. Written apart from the system's parser: a station is a stranger.
+Properties are those of the entity set. What is not known (ContentDate of a name without instants) compares as false.
+Written apart from the system's parser: a station is a stranger.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from refsys.core.times import parse_instant
 
@@ -23,13 +23,10 @@ from refsys.core.times import parse_instant
 Properties = Callable[[str], Any]
 Predicate = Callable[[Properties], bool]
 
-KINDS: Final = {
-    "Name": "text",
-    "Id": "id",
-    "PublicationDate": "instant",
-    "ContentDate/Start": "instant",
-    "ContentDate/End": "instant",
-}
+#: What a property's values are.
+ValueKind = Literal["text", "id", "instant", "number", "boolean"]
+Kinds = Mapping[str, ValueKind]
+
 _OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "eq": operator.eq, "ne": operator.ne, "gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le,
 }  # fmt: skip
@@ -42,6 +39,7 @@ _TOKEN: Final = re.compile(
     r"\s*(?:(?P<text>'(?:[^']|'')*')"
     r"|(?P<instant>\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,12})?)?(?:[Zz]|[+-]\d{2}:\d{2})?)?(?![\w-]))"
     r"|(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![\w-]))"
+    r"|(?P<number>-?\d{1,18}(?:\.\d{1,9})?(?![\w.-]))"
     r"|(?P<word>[A-Za-z][\w.]*(?:/[A-Za-z][\w.]*)*)"
     r"|(?P<sign>[(),]))"
 )
@@ -52,18 +50,25 @@ class FilterError(ValueError):
     """The text is no filter that this station understands; says where."""
 
 
-def parse_filter(text: str) -> Predicate:
-    """Compile `$filter`; raises FilterError."""
-    parser = _Parser(text)
+def parse_filter(text: str, kinds: Kinds, refused: Collection[str] = ()) -> Predicate:
+    """Compile `$filter` over properties of `kinds`; the operators and functions of `refused` are not known here.
+
+    Raises FilterError.
+    """
+    parser = _Parser(text, kinds, refused)
     predicate = parser.either(0)
     parser.end()
     return predicate
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, kinds: Kinds, refused: Collection[str]) -> None:
         self._tokens = list(_tokens(text))
         self._next = 0
+        self._kinds = kinds
+        self._operators = {name: holds for name, holds in _OPERATORS.items() if name not in refused}
+        self._functions = {name: holds for name, holds in _FUNCTIONS.items() if name not in refused}
+        self._refused = refused
 
     def either(self, depth: int) -> Predicate:
         terms = [self._both(depth)]
@@ -95,45 +100,52 @@ class _Parser:
 
     def _condition(self) -> Predicate:
         word = self._take("word", "a property or a function")
-        if word in _FUNCTIONS:
+        if word in self._functions:
             return self._function(word)
-        if word not in KINDS:
-            raise self._error(f"{word!r} is not one of {', '.join(KINDS)}", back=1)
-        if self._accept("in"):
-            return self._membership(word)
+        kind = self._kinds.get(word)
+        if kind is None:
+            raise self._error(f"{word!r} is not one of {', '.join(self._kinds)}", back=1)
+        if "in" not in self._refused and self._accept("in"):
+            return self._membership(word, kind)
         name = self._take("word", "an operator")
-        if name not in _OPERATORS:
-            raise self._error(f"{name!r} is not one of {', '.join(_OPERATORS)}, in", back=1)
-        if KINDS[word] == "id" and name not in ("eq", "ne"):
-            raise self._error("ids have no order", back=1)
-        compare, wanted = _OPERATORS[name], self._literal(KINDS[word])
+        if name not in self._operators:
+            raise self._error(f"{name!r} is not one of {', '.join(self._operators)}", back=1)
+        if kind in ("id", "boolean") and name not in ("eq", "ne"):
+            raise self._error(f"{kind}s have no order", back=1)
+        compare, wanted = self._operators[name], self._literal(kind)
         return lambda row: (value := row(word)) is not None and compare(value, wanted)
 
-    def _membership(self, word: str) -> Predicate:
+    def _membership(self, word: str, kind: ValueKind) -> Predicate:
         self._expect("(")
-        wanted = {self._literal(KINDS[word])}
+        wanted = {self._literal(kind)}
         while self._accept(","):
-            wanted.add(self._literal(KINDS[word]))
+            wanted.add(self._literal(kind))
         self._expect(")")
         return lambda row: row(word) in wanted
 
     def _function(self, name: str) -> Predicate:
-        holds = _FUNCTIONS[name]
+        holds = self._functions[name]
         self._expect("(")
         word = self._take("word", "a property")
-        if KINDS.get(word) != "text":
-            raise self._error(f"{name} takes Name, not {word!r}", back=1)
+        if self._kinds.get(word) != "text":
+            raise self._error(f"{name} takes a text, which {word!r} is not", back=1)
         self._expect(",")
         wanted = _unquoted(self._take("text", "a literal (text)"))
         self._expect(")")
-        return lambda row: holds(row(word), wanted)
+        return lambda row: (value := row(word)) is not None and holds(value, wanted)
 
-    def _literal(self, kind: str) -> str | datetime:
-        text = self._take(kind, f"a literal ({kind})")
+    def _literal(self, kind: ValueKind) -> str | datetime | float | bool:
+        text = self._take("word" if kind == "boolean" else kind, f"a literal ({kind})")
         if kind == "text":
             return _unquoted(text)
         if kind == "id":
             return text.lower()
+        if kind == "number":
+            return float(text) if "." in text else int(text)
+        if kind == "boolean":
+            if text not in ("true", "false"):
+                raise self._error("is neither true nor false", back=1)
+            return text == "true"
         try:
             return parse_instant(text)
         except ValueError as error:

@@ -15,8 +15,9 @@ _KEPT: Final = 20_000
 
 @dataclass(slots=True)
 class Request:
-    """One request. `status` is 0 until it is answered; `authorised_by` is the header that authorised it.
+    """One request. `name` is what it was for: a file or product, for listings the entity set or folder.
 
+    `status` is 0 until it is answered; `authorised_by` is the header that authorised it.
     `sent_bytes` counts the body's bytes given to the network; `complete` says that all of them were; `at` is when it
     came, on the monotonic clock.
     """

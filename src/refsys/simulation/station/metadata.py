@@ -1,14 +1,31 @@
-"""`$metadata` and the service document: clients made with OData libraries read them first."""
+"""`$metadata`: clients made with OData libraries read it first."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-METADATA: Final = b"""<?xml version="1.0" encoding="UTF-8"?>
+from refsys.simulation.station.filters import Kinds, ValueKind
+from refsys.simulation.station.query import EntitySet
+
+_TYPES: Final[Mapping[ValueKind, str]] = {
+    "text": 'Type="Edm.String"',
+    "id": 'Type="Edm.Guid" Nullable="false"',
+    "instant": 'Type="Edm.DateTimeOffset" Precision="6"',
+    "number": 'Type="Edm.Int64"',
+    "boolean": 'Type="Edm.Boolean"',
+}
+_FRAME: Final = """<?xml version="1.0" encoding="UTF-8"?>
 <edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx">
  <edmx:DataServices>
   <Schema Namespace="OData.CSC" xmlns="http://docs.oasis-open.org/odata/ns/edm">
-   <ComplexType Name="Checksum">
+%s   <EntityContainer Name="Container">
+%s   </EntityContainer>
+  </Schema>
+ </edmx:DataServices>
+</edmx:Edmx>
+"""
+_PRODUCT: Final = """   <ComplexType Name="Checksum">
     <Property Name="Algorithm" Type="Edm.String"/>
     <Property Name="Value" Type="Edm.String"/>
     <Property Name="ChecksumDate" Type="Edm.DateTimeOffset" Precision="6"/>
@@ -31,15 +48,41 @@ METADATA: Final = b"""<?xml version="1.0" encoding="UTF-8"?>
     <Property Name="Checksum" Type="Collection(OData.CSC.Checksum)"/>
     <Property Name="ContentDate" Type="OData.CSC.TimeRange"/>
    </EntityType>
-   <EntityContainer Name="Container">
-    <EntitySet Name="Products" EntityType="OData.CSC.Product"/>
-   </EntityContainer>
-  </Schema>
- </edmx:DataServices>
-</edmx:Edmx>
+"""
+_ORDER_ACTION: Final = """   <Action Name="Order" IsBound="true">
+    <Parameter Name="Product" Type="OData.CSC.Product"/>
+    <Parameter Name="Priority" Type="Edm.Int64"/>
+    <ReturnType Type="OData.CSC.Order"/>
+   </Action>
 """
 
-SERVICE_DOCUMENT: Final = {
-    "@odata.context": "$metadata",
-    "value": [{"name": "Products", "kind": "EntitySet", "url": "Products"}],
-}
+
+def edmx(sets: Iterable[EntitySet[Any]]) -> bytes:
+    """The EDMX (OData CSDL 4.0) of entity sets."""
+    types, names = "", ""
+    for entities in sets:
+        singular = entities.name.removesuffix("s")
+        if entities.name == "Products":
+            types += _PRODUCT
+        else:
+            types += _entity_type(singular, entities.kinds, entities.expands, has_stream=entities.name == "Files")
+        if singular == "Order":
+            types += _ORDER_ACTION
+        names += f'    <EntitySet Name="{entities.name}" EntityType="OData.CSC.{singular}"/>\n'
+    return (_FRAME % (types, names)).encode()
+
+
+def _entity_type(name: str, kinds: Kinds, expands: Mapping[str, EntitySet[Any]], *, has_stream: bool) -> str:
+    keys = ["Id"] if "Id" in kinds else ["SessionId", "Channel"]
+    stream = ' HasStream="true"' if has_stream else ""
+    lines = [
+        f'<EntityType Name="{name}"{stream}>',
+        " <Key>" + "".join(f'<PropertyRef Name="{key}"/>' for key in keys) + "</Key>",
+        *(f' <Property Name="{each}" {_TYPES[kind]}/>' for each, kind in kinds.items()),
+        *(
+            f' <NavigationProperty Name="{each}" Type="Collection(OData.CSC.{target.name.removesuffix("s")})"/>'
+            for each, target in expands.items()
+        ),
+        "</EntityType>",
+    ]
+    return "".join(f"   {line}\n" for line in lines)

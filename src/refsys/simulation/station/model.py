@@ -1,4 +1,4 @@
-"""What a station offers: a name, a source on disk, and what the station says about it."""
+"""A product that a station offers: a name, where its bytes come from, and what the station says about it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from refsys.core.times import parse_compact
+from refsys.simulation.station.content import Content
 
 #: Not the namespace of the system's own ids: whoever mixes up the two finds nothing.
 NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:refsys:simulated-station")
@@ -23,12 +24,14 @@ _INTERVAL: Final = re.compile(r"_V?(\d{8}T\d{6})_(\d{8}T\d{6})(?=[_.]|$)")
 class Offered:
     """A product as offered. `serial` is new for each content that lay under a name.
 
+    `source` is a folder or file on disk, or content that is made.
+
     `size_bytes` and `checksums` (algorithm → hexadecimal value) are announced in place of the true ones where given.
     """
 
     id: uuid.UUID
     name: str
-    source: Path
+    source: Path | Content
     published_at: datetime
     serial: int
     size_bytes: int | None = None

@@ -19,6 +19,7 @@ from typing import IO, Any, Final, Literal
 from blake3 import blake3
 
 from refsys.core.products import canonical_name
+from refsys.simulation.station.content import Content, Lying, Made, md5_of
 from refsys.simulation.station.model import Offered
 
 ArchiveKind = Literal["zip", "tar", "tgz"]
@@ -37,9 +38,9 @@ _ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """The file that `$value` answers with. `checksums`: algorithm → hexadecimal value."""
+    """What `$value` answers with. `checksums`: algorithm → hexadecimal value."""
 
-    path: Path
+    content: Content
     size_bytes: int
     checksums: dict[str, str]
     checked_at: datetime
@@ -79,8 +80,8 @@ class Packer:
         with self._guard:
             self._locks.pop(offered.serial, None)
             package = self._packages.pop(offered.serial, None)
-        if package is not None and package.path.parent == self._cache:
-            package.path.unlink(missing_ok=True)
+        if package is not None:
+            _remove(package, self._cache)
 
     def close(self) -> None:
         """Remove every archive that was made; they are made again where they are asked for again."""
@@ -89,23 +90,31 @@ class Packer:
             self._packages.clear()
             cache, self._cache = self._cache, None
         for package in packages:
-            if package.path.parent == cache:
-                package.path.unlink(missing_ok=True)
+            _remove(package, cache)
         if cache is not None and self._given is None:
             shutil.rmtree(cache, ignore_errors=True)
 
     def _make(self, offered: Offered) -> Package:
-        path = offered.source
-        if path.is_dir():
-            path = self._folder() / f"{offered.serial}.{self._kind}"
-            pack(offered.source, path, self._kind, root=canonical_name(offered.name), deflate=self._deflate)
+        content = self._content(offered)
+        if isinstance(content, Made) and self._algorithms == ("MD5",):
+            return Package(content, content.size_bytes, {"MD5": md5_of(content)}, datetime.now(UTC))
         sums = [(name, ALGORITHMS[name]()) for name in self._algorithms]
-        with path.open("rb") as file:
+        with content.open().file as file:
             while piece := file.read(_PIECE):
                 for _name, digest in sums:
                     digest.update(piece)
             size_bytes = file.tell()
-        return Package(path, size_bytes, {name: digest.hexdigest() for name, digest in sums}, datetime.now(UTC))
+        return Package(content, size_bytes, {name: digest.hexdigest() for name, digest in sums}, datetime.now(UTC))
+
+    def _content(self, offered: Offered) -> Content:
+        source = offered.source
+        if not isinstance(source, Path):
+            return source
+        if not source.is_dir():
+            return Lying(source)
+        path = self._folder() / f"{offered.serial}.{self._kind}"
+        pack(source, path, self._kind, root=canonical_name(offered.name), deflate=self._deflate)
+        return Lying(path)
 
     def _folder(self) -> Path:
         with self._guard:
@@ -113,6 +122,12 @@ class Packer:
                 self._cache = self._given or Path(tempfile.mkdtemp(prefix="refsys-station-"))
                 self._cache.mkdir(parents=True, exist_ok=True)
             return self._cache
+
+
+def _remove(package: Package, cache: Path | None) -> None:
+    """Delete the archive that was made; sources stay."""
+    if isinstance(package.content, Lying) and package.content.path.parent == cache:
+        package.content.path.unlink(missing_ok=True)
 
 
 def pack(source: Path, target: Path, kind: ArchiveKind, *, root: str, deflate: bool = False) -> None:

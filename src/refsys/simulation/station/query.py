@@ -1,38 +1,27 @@
-"""A listing: query options read, products chosen, ordered and cut into pages, entities in the PRIP's shape.
+"""A listing: query options read, rows chosen, ordered and cut into pages.
 
-Shapes: standards 2.10, 2.11; the pages' links as the Copernicus Data Space writes them.
+Shapes: standards 2.10 to 2.12; the pages' links as the Copernicus Data Space writes them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
-from refsys.core.times import format_instant
-from refsys.simulation.station.filters import Predicate, parse_filter
-from refsys.simulation.station.model import Offered
-from refsys.simulation.station.packing import Package
+from refsys.simulation.station.content import Content
+from refsys.simulation.station.dialect import Dialect
+from refsys.simulation.station.filters import Kinds, parse_filter
 
-#: How long a station keeps its products (ingestion 19.3).
-RETENTION: Final = timedelta(days=7)
-
-_SORTABLE: Final[dict[str, Callable[[Offered], Any]]] = {
-    "PublicationDate": lambda offered: offered.published_at,
-    "Name": lambda offered: offered.name,
-    "Id": lambda offered: str(offered.id),
-}
-_CONTENT_TYPES: Final = {
-    ".zip": "application/zip",
-    ".tar": "application/x-tar",
-    ".tgz": "application/gzip",
-    ".gz": "application/gzip",
-    ".xml": "application/xml",
-    ".eof": "application/xml",
-}
+_OPTIONS: Final = ("$filter", "$orderby", "$top", "$skip", "$count", "$expand", "$format")
+_CHOICES_KEPT: Final = 32
+_Choice = tuple[str | None, tuple[tuple[str, bool], ...], frozenset[str]]
 
 
 class QueryError(ValueError):
@@ -44,45 +33,135 @@ class QueryError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """Query options. `order`: (key, descending) pairs; without any the order is the ids', which means nothing."""
+class Media:
+    """The bytes behind an entity: `name` is what they would be saved as."""
 
-    predicate: Predicate | None
-    order: tuple[tuple[Callable[[Offered], Any], bool], ...]
-    top: int
+    content: Content
+    name: str
+    content_type: str
+
+
+Row = TypeVar("Row")
+
+
+class EntitySet(ABC, Generic[Row]):
+    """Rows of one kind that a station offers. Every method may be called from any thread.
+
+    `kinds`: properties that can be asked for in `$filter` and `$orderby`; `expands`: navigation properties, and the set
+    of what they lead to.
+    """
+
+    name: str
+    kinds: Kinds
+    expands: Mapping[str, EntitySet[Any]] = MappingProxyType({})
+
+    @property
+    @abstractmethod
+    def revision(self) -> int:
+        """Changes with every change of the rows."""
+
+    @abstractmethod
+    def rows(self) -> Sequence[Row]:
+        """All that is offered now."""
+
+    @abstractmethod
+    def find(self, key: str) -> Row | None:
+        """The row of a key as it stands in a URL. Raises ValueError for what is no key."""
+
+    @abstractmethod
+    def value(self, row: Row, name: str) -> Any:
+        """A property of `kinds`; None where it is not known."""
+
+    @abstractmethod
+    def title(self, row: Row) -> str:
+        """What scripts and journals call it."""
+
+    @abstractmethod
+    def entity(self, row: Row) -> dict[str, Any]:
+        """It as the station announces it. Blocks."""
+
+    def related(self, row: Row, name: str) -> Sequence[Any]:
+        """The rows that a navigation property leads to."""
+        raise KeyError(name)
+
+    def media(self, row: Row) -> Media | None:
+        """Its bytes; None where such rows have none. Blocks."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Query options. `order`: property and whether it descends; without any the order means nothing."""
+
+    filter: str | None
+    order: tuple[tuple[str, bool], ...]
+    top: int | None
     skip: int
     count: bool
-
-    def choose(self, everything: Iterable[Offered]) -> list[Offered]:
-        """All that match, ordered."""
-        chosen = [each for each in everything if self.predicate is None or self.predicate(_properties(each))]
-        chosen.sort(key=_SORTABLE["Id"])
-        for key, descending in reversed(self.order):
-            chosen.sort(key=key, reverse=descending)
-        return chosen
+    expand: tuple[str, ...]
 
 
-def parse_query(options: Iterable[tuple[str, str]], page_limit: int) -> Query:
-    """Read the options of a listing; raises QueryError or FilterError."""
+def parse_query(options: Iterable[tuple[str, str]], entities: EntitySet[Any], dialect: Dialect) -> Query:
+    """Read the options of a listing or an entity; raises QueryError."""
     given: dict[str, str] = {}
     for name, text in options:
         if not name.startswith("$"):
             continue
-        if name not in ("$filter", "$orderby", "$top", "$skip", "$count", "$format"):
+        if name in dialect.refuses:
+            raise QueryError(f"{name} is not known here")
+        if name not in _OPTIONS or (name == "$expand" and not entities.expands):
             raise QueryError(f"{name} is not supported by this station", 501)
-        if name in given:
+        if name == "$expand" and name in given:
+            text = f"{given[name]},{text}"
+        elif name in given:
             raise QueryError(f"{name} is given twice")
         given[name] = text
     count = given.get("$count", "false").lower()
     if count not in ("true", "false"):
         raise QueryError(f"$count is true or false, not {count!r}")
     return Query(
-        predicate=parse_filter(given["$filter"]) if "$filter" in given else None,
-        order=_order(given.get("$orderby", "")),
-        top=min(_number("$top", given, page_limit), page_limit),
-        skip=_number("$skip", given, 0),
+        filter=given.get("$filter"),
+        order=_order(given.get("$orderby", ""), entities.kinds),
+        top=_number("$top", given["$top"]) if "$top" in given else None,
+        skip=0 if dialect.skip_ignored else _number("$skip", given.get("$skip", "0")),
         count=count == "true",
+        expand=_expand(given.get("$expand", ""), entities),
     )
+
+
+class Chooser(Generic[Row]):
+    """Chooses and orders the rows of one set; remembers the latest choices as long as nothing changes."""
+
+    def __init__(self, entities: EntitySet[Row]) -> None:
+        self._entities = entities
+        self._revision = -1
+        self._choices: OrderedDict[_Choice, list[Row]] = OrderedDict()
+
+    def choose(self, query: Query, dialect: Dialect) -> list[Row]:
+        """All that match, ordered; not to be changed. Raises FilterError."""
+        revision, rows = self._entities.revision, self._entities.rows()
+        if revision != self._revision:
+            self._choices.clear()
+            self._revision = revision
+        key = (query.filter, query.order, dialect.refuses)
+        if key not in self._choices:
+            self._choices[key] = self._chosen(query, dialect, rows)
+            while len(self._choices) > _CHOICES_KEPT:
+                self._choices.popitem(last=False)
+        return self._choices[key]
+
+    def _chosen(self, query: Query, dialect: Dialect, rows: Sequence[Row]) -> list[Row]:
+        value = self._entities.value
+        chosen = list(rows)
+        if query.filter is not None:
+            holds = parse_filter(query.filter, self._entities.kinds, dialect.refuses)
+            chosen = [row for row in rows if holds(partial(value, row))]
+        # without $orderby an order that means nothing
+        if "Id" in self._entities.kinds:
+            chosen.sort(key=lambda row: str(value(row, "Id")))
+        for name, descending in reversed(query.order):
+            chosen.sort(key=_sort_key(value, name), reverse=descending)
+        return chosen
 
 
 def next_link(collection: str, options: Iterable[tuple[str, str]], skip: int) -> str:
@@ -91,62 +170,30 @@ def next_link(collection: str, options: Iterable[tuple[str, str]], skip: int) ->
     return f"{collection}?" + "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in pairs)
 
 
-def entity(offered: Offered, package: Package) -> dict[str, Any]:
-    """One product as the station announces it, which need not be the truth."""
-    checksums = {**package.checksums, **offered.checksums}
-    published = format_instant(offered.published_at)
-    interval = offered.interval
-    return {
-        "@odata.mediaContentType": content_type(offered.name),
-        "Id": str(offered.id),
-        "Name": offered.name,
-        "ContentType": content_type(offered.name),
-        "ContentLength": package.size_bytes if offered.size_bytes is None else offered.size_bytes,
-        "OriginDate": published,
-        "PublicationDate": published,
-        "EvictionDate": format_instant(offered.published_at + RETENTION),
-        "Online": True,
-        "ProductionType": "systematic_production",
-        "Checksum": [
-            {"Algorithm": algorithm, "Value": value, "ChecksumDate": format_instant(package.checked_at)}
-            for algorithm, value in checksums.items()
-        ],
-        "ContentDate": interval and {"Start": format_instant(interval[0]), "End": format_instant(interval[1])},
-    }
+def _sort_key(value: Callable[[Row, str], Any], name: str) -> Callable[[Row], tuple[bool, Any]]:
+    """What is not known comes first."""
+    return lambda row: ((found := value(row, name)) is not None, found)
 
 
-def content_type(name: str) -> str:
-    """By the suffix of the name."""
-    suffix = re.search(r"\.[^.]+$", name.lower())
-    return _CONTENT_TYPES.get(suffix[0] if suffix else "", "application/octet-stream")
-
-
-def _properties(offered: Offered) -> Callable[[str], Any]:
-    def value(name: str) -> Any:
-        match name:
-            case "Name":
-                return offered.name
-            case "PublicationDate":
-                return offered.published_at
-            case "Id":
-                return str(offered.id)
-        return offered.interval and offered.interval[name == "ContentDate/End"]
-
-    return value
-
-
-def _order(text: str) -> tuple[tuple[Callable[[Offered], Any], bool], ...]:
+def _order(text: str, kinds: Kinds) -> tuple[tuple[str, bool], ...]:
     order = []
     for term in filter(None, map(str.strip, text.split(","))):
-        match = re.fullmatch(r"(\w+)(?:\s+(asc|desc))?", term)
-        if match is None or match[1] not in _SORTABLE:
-            raise QueryError(f"$orderby: {term!r} is not one of {', '.join(_SORTABLE)}, with asc or desc or neither")
-        order.append((_SORTABLE[match[1]], match[2] == "desc"))
+        match = re.fullmatch(r"([\w/]+)(?:\s+(asc|desc))?", term)
+        if match is None or match[1] not in kinds:
+            raise QueryError(f"$orderby: {term!r} is not one of {', '.join(kinds)}, with asc or desc or neither")
+        order.append((match[1], match[2] == "desc"))
     return tuple(order)
 
 
-def _number(name: str, given: dict[str, str], default: int) -> int:
-    text = given.get(name, str(default))
+def _expand(text: str, entities: EntitySet[Any]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+    for name in names:
+        if name not in entities.expands:
+            raise QueryError(f"$expand: {name!r} is not one of {', '.join(entities.expands)}")
+    return names
+
+
+def _number(name: str, text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
         raise QueryError(f"{name} is a number from 0, not {text!r}")
     return int(text)

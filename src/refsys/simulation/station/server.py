@@ -1,4 +1,4 @@
-"""A simulated AUXIP/PRIP station: a context manager around an HTTP server on a loopback port."""
+"""What every simulated station over HTTP is: a context manager around a server on a loopback port."""
 
 from __future__ import annotations
 
@@ -7,79 +7,58 @@ import concurrent.futures
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 import uvloop
 
 from refsys.core.errors import ConfigurationError
 from refsys.core.hosts import host_in_url
-from refsys.simulation.station.answers import ROOT, Desk
+from refsys.simulation.station.answers import ROOT, Desk, Refusal
 from refsys.simulation.station.app import GRANTS, StationApp
 from refsys.simulation.station.auth import Auth, Gate
+from refsys.simulation.station.dialect import Dialect
 from refsys.simulation.station.faults import Faults
-from refsys.simulation.station.folder import FolderWatch, announced_name
 from refsys.simulation.station.journal import Journal
-from refsys.simulation.station.model import Offered
-from refsys.simulation.station.packing import ALGORITHMS, ArchiveKind, Package, Packer
-from refsys.simulation.station.shelf import Shelf, utc_now
+from refsys.simulation.station.metadata import edmx
+from refsys.simulation.station.query import EntitySet
 
 
-class Station:
-    """Offers products over OData, from a folder that it watches and from `offer`.
+class HttpStation:
+    """Answers about entity sets over OData.
 
     `async with` serves in the caller's event loop, `with` in a thread of its own; both may be entered again, with the
-    same port and the same products. `offer` and its like may be called from any thread, running or not. `faults` is
-    its script of misbehaviour, `journal` what it was asked.
+    same port and the same offers. What changes what is offered may be called from any thread, running or not. `faults`
+    is its script of misbehaviour, `journal` what it was asked, `dialect` how its OData differs from the standard.
 
-    Folders are delivered as archives of the kind `archive`, made in `cache` (temporary by default) when first needed;
-    files and archives as they lie. `page_limit` bounds a page whatever `$top` says; `next_links` off is a station
-    whose pages one has to count. Products of the folder that changed less than `settle_s` ago wait. `clock` is the
-    station's own.
+    With `other_host` (an address such as 127.0.0.2) it listens there too, for redirects. `certificate` is a PEM file
+    with key and certificate: https.
     """
 
     def __init__(
         self,
-        folder: Path | None = None,
+        sets: Sequence[EntitySet[Any]],
         *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        auth: Auth = None,
-        archive: ArchiveKind = "zip",
-        deflate: bool = False,
-        cache: Path | None = None,
-        algorithms: Sequence[str] = ("MD5",),
-        page_limit: int = 1000,
-        next_links: bool = True,
-        settle_s: float = 0.0,
-        clock: Callable[[], datetime] = utc_now,
+        host: str,
+        port: int,
+        other_host: str,
+        auth: Auth,
+        certificate: Path | None,
+        dialect: Dialect,
     ) -> None:
-        if unknown := set(algorithms) - ALGORITHMS.keys():
-            raise ConfigurationError(
-                f"{', '.join(sorted(unknown))}: no such checksum", advice=f"one of {', '.join(ALGORITHMS)}"
-            )
-        if folder is not None and not folder.is_dir():
-            raise ConfigurationError("is not a folder", subject=str(folder), advice="name the folder to offer")
         self.faults = Faults()
         self.journal = Journal()
         self.auth = auth
         self._host = host
         self._port = port
-        self._archive: ArchiveKind = archive
-        self._page_limit = page_limit
-        self._next_links = next_links
+        self._other_host = other_host
+        self._other_port = 0
+        self._certificate = certificate
         self._gate = Gate(auth)
-        self._shelf = Shelf(clock)
-        self._packer = Packer(cache, archive, deflate=deflate, algorithms=algorithms)
-        self._watch = (
-            None
-            if folder is None
-            else FolderWatch(folder, archive, settle_s=settle_s, offer=self._shelve, withdraw=self.withdraw)
-        )
-        self._desk: Desk | None = None
+        self._desk = Desk({each.name: each for each in sets}, edmx(sets), dialect)
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
@@ -88,9 +67,12 @@ class Station:
     @property
     def base_url(self) -> str:
         """scheme://host:port"""
-        if not self._port:
-            raise ConfigurationError("the station has no address before it was started")
-        return f"http://{host_in_url(self._host)}:{self._port}"
+        return self._base(self._host, self._port)
+
+    @property
+    def other_base_url(self) -> str:
+        """The same of `other_host`."""
+        return self._base(self._other_host, self._other_port)
 
     @property
     def url(self) -> str:
@@ -101,75 +83,42 @@ class Station:
     def token_url(self) -> str:
         return self.base_url + GRANTS
 
-    def offer(
-        self,
-        path: Path,
-        *,
-        name: str | None = None,
-        published_at: datetime | None = None,
-        size_bytes: int | None = None,
-        checksums: Mapping[str, str] | None = None,
-    ) -> Offered:
-        """Offer a folder or file where it lies. By default `name` is what a PRIP calls it (`X.SAFE.zip`), and it is
-        published now. `size_bytes` and `checksums` (algorithm → value) are announced in place of the true ones.
-        """
-        if not path.exists():
-            raise ConfigurationError("is not there to be offered", subject=str(path))
-        return self._shelve(
-            announced_name(path, self._archive) if name is None else name,
-            path,
-            published_at=published_at,
-            size_bytes=size_bytes,
-            checksums=checksums,
-        )
+    @property
+    def dialect(self) -> Dialect:
+        return self._desk.dialect
 
-    def replace(self, name: str, path: Path, *, quietly: bool = False) -> Offered:
-        """Other bytes under an offered name: with a new id and date, or `quietly` with the old ones."""
-        before = self._shelf.named(name)
-        if not quietly:
-            return self._shelve(name, path)
-        offered = self._shelf.change_quietly(name, path)
-        self._packer.forget(before)
-        return offered
-
-    def withdraw(self, name: str) -> None:
-        """Offer it no more, as after its eviction."""
-        self._packer.forget(self._shelf.take_away(name))
-
-    def offered(self) -> list[Offered]:
-        """What is offered, in the order in which it was offered; of the folder, what was seen at the last request."""
-        return self._shelf.offered()
+    def speak(self, **changes: Any) -> None:
+        """Change fields of the dialect from now on."""
+        self._desk.dialect = replace(self._desk.dialect, **changes)
 
     def look(self) -> None:
-        """See what changed in the folder, as every listing does first. Blocks."""
-        if self._watch is not None:
-            self._watch.refresh()
+        """See what changed, as every listing does first. Blocks."""
 
-    def package(self, name: str) -> Package:
-        """What is delivered for an offered name: path, true size and checksums. Blocks while it is made."""
-        return self._packer.package(self._shelf.named(name))
+    def may_download(self, row: Any) -> None:
+        """Raises Refusal where the bytes cannot be had now."""
+
+    def act(self, row: Any, action: str, form: bytes) -> dict[str, Any]:
+        """Do what is asked of a row."""
+        raise Refusal(405, f"{action}: nothing can be changed here", {"Allow": "GET, HEAD"})
 
     def expire_tokens(self, *, refresh_tokens: bool = False) -> None:
         """Let every access token given out so far expire now; refresh tokens too, if wanted."""
         self._gate.expire(refresh_tokens=refresh_tokens)
 
     async def __aenter__(self) -> Self:
-        listening = _listen(self._host, self._port)
-        self._port = listening.getsockname()[1]
-        self._desk = Desk(
-            shelf=self._shelf,
-            packer=self._packer,
-            watch=self._watch,
-            page_limit=self._page_limit,
-            next_links=self._next_links,
-        )
-        self._server = _Server(StationApp(self._desk, self._gate, self.faults, self.journal))
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
+        listening = [_listen(self._host, self._port)]
+        self._port = listening[0].getsockname()[1]
+        if self._other_host:
+            listening.append(_listen(self._other_host, self._other_port))
+            self._other_port = listening[1].getsockname()[1]
+        self._desk.stopping = asyncio.Event()
+        app = StationApp(self._desk, self, self._gate, self.faults, self.journal)
+        self._server = _Server(app, self._certificate)
+        self._serving = asyncio.create_task(self._server.serve(sockets=listening))
         await self._server.up.wait()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        assert self._desk is not None
         assert self._server is not None
         assert self._serving is not None
         self._desk.stopping.set()
@@ -177,7 +126,7 @@ class Station:
         try:
             await self._serving
         finally:
-            self._packer.close()
+            self._close()
 
     def __enter__(self) -> Self:
         started: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -208,27 +157,19 @@ class Station:
         await leave.wait()
         await self.__aexit__()
 
-    def _shelve(
-        self,
-        name: str,
-        path: Path,
-        *,
-        published_at: datetime | None = None,
-        size_bytes: int | None = None,
-        checksums: Mapping[str, str] | None = None,
-    ) -> Offered:
-        offered, before = self._shelf.put(
-            name, path, published_at=published_at, size_bytes=size_bytes, checksums=checksums
-        )
-        if before is not None:
-            self._packer.forget(before)
-        return offered
+    def _close(self) -> None:
+        """Let go what only a running station needs."""
+
+    def _base(self, host: str, port: int) -> str:
+        if not port:
+            raise ConfigurationError("the station has no address before it was started")
+        return f"{'https' if self._certificate else 'http'}://{host_in_url(host)}:{port}"
 
 
 class _Server(uvicorn.Server):
     """Leaves signals to whoever embeds it; sets `up` when it listens and stops at once when `leave` is set."""
 
-    def __init__(self, app: StationApp) -> None:
+    def __init__(self, app: StationApp, certificate: Path | None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -238,6 +179,8 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=1,
+                ssl_certfile=certificate,
+                ssl_keyfile=certificate,
             )
         )
         self.up = asyncio.Event()

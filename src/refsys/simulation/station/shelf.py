@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from refsys.core.errors import ConfigurationError
+from refsys.simulation.station.content import Content
 from refsys.simulation.station.model import Offered, offered_id
 
 
@@ -29,11 +30,13 @@ class Shelf:
         self._by_name: dict[str, Offered] = {}
         self._by_id: dict[uuid.UUID, Offered] = {}
         self._last = datetime.min.replace(tzinfo=UTC)
+        #: Changes with every change of what is offered.
+        self.revision = 0
 
     def put(
         self,
         name: str,
-        source: Path,
+        source: Path | Content,
         *,
         published_at: datetime | None = None,
         size_bytes: int | None = None,
@@ -56,7 +59,7 @@ class Shelf:
             )
             return offered, self._place(offered)
 
-    def change_quietly(self, name: str, source: Path) -> Offered:
+    def change_quietly(self, name: str, source: Path | Content) -> Offered:
         """Other bytes under the name, the id and the date that were published before."""
         with self._lock:
             offered = replace(self._named(name), source=source, serial=next(self._serials))
@@ -68,6 +71,7 @@ class Shelf:
         with self._lock:
             offered = self._named(name)
             del self._by_name[name], self._by_id[offered.id]
+            self.revision += 1
             return offered
 
     def find(self, identity: uuid.UUID) -> Offered | None:
@@ -94,6 +98,7 @@ class Shelf:
             del self._by_id[before.id]
         self._by_name[offered.name] = offered
         self._by_id[offered.id] = offered
+        self.revision += 1
         return before
 
     def _now(self) -> datetime:

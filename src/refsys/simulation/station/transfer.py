@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
-from refsys.simulation.station.faults import Cut, Fault, Stall
+from refsys.simulation.station.faults import Cut, Fault, Slow, Stall, TokensDie
 
 PIECE: Final = 2**19
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
@@ -87,8 +87,12 @@ class Transfer:
     async def _send_body(self, send: Send, gone: asyncio.Future[None]) -> None:
         """A response that ends before its Content-Length ends its connection."""
         fault, span = self._fault, self._span
-        middle = min(span.stop, span.start + fault.at_byte) if isinstance(fault, Cut | Stall) else span.stop
-        if not await self._push(send, gone, Span(span.start, middle)) or isinstance(fault, Cut):
+        if isinstance(fault, Slow):
+            if await self._drip(send, gone, fault.bytes_per_s):
+                await send({"type": "http.response.body"})
+            return
+        middle = min(span.stop, span.start + fault.at_byte) if isinstance(fault, Cut | Stall | TokensDie) else span.stop
+        if not await self._push(send, gone, Span(span.start, middle)) or isinstance(fault, Cut | TokensDie):
             return
         if isinstance(fault, Stall) and await self._ends_while_stalled(gone, fault.seconds):
             return
@@ -101,6 +105,16 @@ class Transfer:
         ended, _waiting = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         return bool(ended)
+
+    async def _drip(self, send: Send, gone: asyncio.Future[None], bytes_per_s: int) -> bool:
+        """Send ten times a second a tenth of what a second may have."""
+        step, span = max(1, bytes_per_s // 10), self._span
+        for start in range(span.start, span.stop, step):
+            if not await self._push(send, gone, Span(start, min(span.stop, start + step))):
+                return False
+            if await self._ends_while_stalled(gone, step / bytes_per_s):
+                return False
+        return True
 
     async def _push(self, send: Send, gone: asyncio.Future[None], span: Span) -> bool:
         """Send the bytes of `span`, reading one piece ahead.
