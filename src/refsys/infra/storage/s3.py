@@ -171,18 +171,11 @@ class S3Storage(Storage):
             raise self._failed(key, report) from error
 
     def _failed(self, key: str, report: str) -> Transient:
-        """Of obstore's long reports, what S3 said; or that it said nothing."""
-        said, status = _CODE.search(report), _STATUS.search(report)
-        if said:
-            message = f"S3 refused {key!a}: {': '.join(part for part in said.groups() if part)}"
-        elif status:
-            message = f"S3 refused {key!a}: {status[1]}"
-        else:
-            message = f"S3 did not answer for {key!a}: {' '.join(report.split())[-300:]}"
+        message, status = what_it_said(key, report)
         advice = "is it up and reachable? it is tried again"
         if _NO_BUCKET in report:
             advice = "make the bucket, or correct storage_url"
-        elif status and status[1].startswith(("401", "403")):
+        elif status.startswith(("401", "403")):
             advice = "check the keys in [s3] and what they may do in this bucket"
         return Transient(message, subject=self._place, advice=advice)
 
@@ -299,6 +292,18 @@ class _S3Reader:
 
     def close(self) -> None:
         return None
+
+
+def what_it_said(key: str, report: str) -> tuple[str, str]:
+    """Of obstore's long reports, what S3 said of a key, or that it said nothing; and its status ("" = none)."""
+    said, status = _CODE.search(report), _STATUS.search(report)
+    if said:
+        message = f"S3 refused {key!a}: {': '.join(part for part in said.groups() if part)}"
+    elif status:
+        message = f"S3 refused {key!a}: {status[1]}"
+    else:
+        message = f"S3 did not answer for {key!a}: {' '.join(report.split())[-300:]}"
+    return message, status[1] if status else ""
 
 
 def _info(found: Any) -> ObjectInfo:
