@@ -20,6 +20,7 @@ from refsys.core.times import parse_instant
 from refsys.infra.layers import load_layers
 
 PREFIX: Final = "REFSYS_"
+_HEADER_NAME: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 #: Variables with our prefix that are not settings: the settings file, and where real products lie for the tests.
 NOT_SETTINGS: Final = frozenset({"REFSYS_CONFIG", "REFSYS_SHARED"})
 
@@ -192,6 +193,11 @@ class FetchSettings(Section):
     max_ratio: float = Field(200.0, gt=1, description="largest ratio unpacked : packed, over the whole archive")
     connect_timeout_s: float = Field(10.0, gt=0, description="seconds to connect to a station")
     read_timeout_s: float = Field(60.0, gt=0, description="seconds of silence after which a connection counts as cut")
+    least_bytes_per_s: int = Field(
+        1024,
+        ge=0,
+        description="bytes a second, over a minute of waiting, below which a connection counts as cut; 0 = any",
+    )
     pause_below_free: float = Field(0.15, ge=0, lt=1, description="share of free storage below which fetching pauses")
     resume_above_free: float = Field(0.20, ge=0, lt=1, description="share of free storage above which it resumes")
     eviction_guard_h: float = Field(
@@ -250,30 +256,58 @@ def _check_ftp_url(url: str) -> None:
         raise ValueError("url of an edip inbox lacks a host")
 
 
+class HeaderSettings(Section):
+    """A header that a station's token endpoint wants besides what RFC 6749 asks for."""
+
+    name: str = Field(pattern=_HEADER_NAME, description="name of the header")
+    value: SecretStr = Field(description="its value")
+
+
 class AuthSettings(Section):
     """How a station wants to be asked."""
 
-    kind: Literal["none", "basic", "oauth2"] = Field("none", description="none, basic or oauth2 (password grant)")
+    kind: Literal["none", "basic", "oauth2"] = Field("none", description="none, basic or oauth2 (a token is asked for)")
     user: str = Field("", description="user name")
     password: SecretStr = Field(SecretStr(""), description="password")
     token_url: str = Field("", description="token endpoint (oauth2)")
+    grant: Literal["password", "client_credentials"] = Field(
+        "password", description="what a token is asked for with (oauth2): user and password, or the client's own secret"
+    )
     client_id: str = Field("", description="client id (oauth2)")
     client_secret: SecretStr = Field(SecretStr(""), description="client secret (oauth2)")
-    token_header: Literal["Authorization", "OAUTH2-ACCESS-TOKEN"] = Field(
-        "Authorization", description="header that carries the token"
+    client_auth: Literal["body", "basic"] = Field(
+        "body", description="where client id and secret go (oauth2): into the form, or as HTTP Basic"
+    )
+    scope: str = Field("", description="scope that is asked for (oauth2), for example openid; empty = none is named")
+    header: tuple[HeaderSettings, ...] = ()
+    token_header: str = Field(
+        "Authorization",
+        pattern=_HEADER_NAME,
+        description="header that carries the token to the station: Authorization (as Bearer), or for example "
+        "OAUTH2-ACCESS-TOKEN (the token alone)",
     )
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if self.kind != "none" and not self.user:
-            raise ValueError(f"kind {self.kind} needs user and password")
-        if self.kind == "oauth2" and not self.token_url:
-            raise ValueError("kind oauth2 needs token_url")
-        if self.kind == "oauth2":
-            _check_http_url("token_url", self.token_url)
+        if self.kind == "basic" and not self.user:
+            raise ValueError("kind basic needs user and password")
         if self.kind == "basic" and ":" in self.user:
             raise ValueError("a user of kind basic has no colon in it (RFC 7617)")
+        if self.kind == "oauth2":
+            self._check_token_request()
         return self
+
+    def _check_token_request(self) -> None:
+        if not self.token_url:
+            raise ValueError("kind oauth2 needs token_url")
+        _check_http_url("token_url", self.token_url)
+        if self.grant == "password" and not self.user:
+            raise ValueError("kind oauth2 needs user and password, or grant client_credentials")
+        if not self.client_id and (self.grant == "client_credentials" or self.client_auth == "basic"):
+            raise ValueError("grant client_credentials and client_auth basic need client_id")
+        names = [header.name.lower() for header in self.header]
+        if self.client_auth == "basic" and "authorization" in names:
+            raise ValueError("client_auth basic is the header Authorization: name it once")
 
 
 class ODataSettings(Section):
@@ -298,8 +332,25 @@ class StationSettings(Section):
     )
     breaker_failures: int = Field(5, ge=1, description="failures in a row after which it is left alone for a while")
     breaker_s: float = Field(30.0, gt=0, description="seconds that it is left alone first; doubles up to ten minutes")
-    proxy: str = Field("", description="HTTP proxy through which it is reached; empty = none")
+    proxy: str = Field("", description="HTTP proxy (http://host:port) through which it is reached; empty = none")
     odata: ODataSettings = Field(default_factory=ODataSettings)
+
+    @field_validator("redirect_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not re.fullmatch(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", host):
+                raise ValueError(f"names hosts (name or name:port), not {host!a}")
+        return tuple(host.lower() for host in hosts)
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_a_proxy(cls, url: str) -> str:
+        if url:
+            _check_http_url("proxy", url)
+            if not url.startswith("http://"):
+                raise ValueError("proxy begins with http://: to the proxy itself TLS is not spoken")
+        return url
 
 
 class InboxSettings(Section):
