@@ -16,6 +16,20 @@ PRODUCT_PACKAGED: Final = "product.packaged"
 #: A product is visible to users.
 PRODUCT_PUBLISHED: Final = "product.published"
 
+# Of acquisition sessions. Their key is the session's id (followed by ` retransfer` where a retransfer is the cause),
+# their payload {session: its row, revision: of what production was told last}; what there is then is asked of
+# ingestion (refsys.ingestion.sessions.session_blocks).
+#: The first block of a transfer is stored: what can be done during the pass may begin.
+SESSION_BEGUN: Final = "session.begun"
+#: Another block of it is stored (steps that wait for one session are one step).
+SESSION_BLOCK: Final = "session.block"
+#: Nothing of a channel is missing.
+SESSION_CHANNEL_COMPLETE: Final = "session.channel_complete"
+#: Nothing of the session is missing, or what it consists of changed since.
+SESSION_COMPLETE: Final = "session.complete"
+#: Its deadline passed, or an operator released it; something is missing.
+SESSION_INCOMPLETE: Final = "session.incomplete"
+
 PRIORITY_HIGHEST: Final = 90
 PRIORITY_NRT: Final = 70
 PRIORITY_NORMAL: Final = 50
