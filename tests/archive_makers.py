@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import itertools
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 from refsys.core.products import FileEntry
-from refsys.ingestion.archives import Limits, unpack
+from refsys.ingestion.archives import Limits, NotStreamable, unpack, unpack_stream
 
 NAME = "S1A_IW_GRDH_1SDV_20210809T173953_20210809T174018_039156_049F13_6FF8.SAFE"
 BASE = "attempts/7f0c"
@@ -63,17 +64,56 @@ class MemoryBatch:
             self.buffer.write(data)
 
 
+class Trickle:
+    """A source that is not seekable and gives pieces of the given sizes, over and over; `left` is what it still has."""
+
+    def __init__(self, data: bytes, sizes: Sequence[int] = (1, 300, 5, 2**20)) -> None:
+        self.left = len(data)
+        self._source = io.BytesIO(data)
+        self._sizes = itertools.cycle(sizes)
+
+    def read(self, length: int) -> bytes:
+        data = self._source.read(min(length, next(self._sizes)))
+        self.left -= len(data)
+        return data
+
+
+#: How an archive may come: seekable, or not and with or without its length known.
+WAYS = ("seekable", "streamed", "streamed, length known")
+
+
+def bring(data: bytes, batch: MemoryBatch, way: str = "seekable", *, fall_back: bool = True, **more: Any) -> Any:
+    """The file table, by one of the ways; where an archive cannot be streamed it is fetched again, as the fetcher does.
+
+    What streamed is at its end when it has succeeded.
+    """
+    arguments = {"archive": f"{NAME}.zip", "product": NAME, "base": BASE, "limits": LIMITS} | more
+    if way != "seekable":
+        source = Trickle(data)
+        size_bytes = None if way == "streamed" else len(data)
+        try:
+            table = unpack_stream(source.read, batch=batch, size_bytes=size_bytes, **arguments)
+        except NotStreamable:
+            if not fall_back:
+                raise
+            batch.objects.clear()
+        else:
+            assert source.left == 0
+            return table
+    return unpack(io.BytesIO(data), batch=batch, **arguments)
+
+
 def unpacked(
-    data: bytes | BinaryIO,
-    archive: str = f"{NAME}.zip",
-    product: str = NAME,
-    limits: Limits = LIMITS,
-    check: Callable[[], None] = lambda: None,
+    data: bytes, archive: str = f"{NAME}.zip", product: str = NAME, limits: Limits = LIMITS, *, fall_back: bool = True
 ) -> tuple[list[FileEntry], dict[str, bytes]]:
-    """The file table and the objects, their keys without BASE; all objects lie under it."""
-    source = io.BytesIO(data) if isinstance(data, bytes) else data
-    with MemoryBatch() as batch:
-        table = unpack(source, archive=archive, product=product, base=BASE, batch=batch, limits=limits, check=check)
+    """The file table and the objects, their keys without BASE; all objects lie under it. It is the same by all ways."""
+    found = []
+    for way in WAYS:
+        with MemoryBatch() as batch:
+            table = bring(data, batch, way, archive=archive, product=product, limits=limits, fall_back=fall_back)
+        found.append((table, batch))
+    (table, batch), *others = found
+    assert all((again, other.objects) == (table, batch.objects) for again, other in others)
     objects = {}
     for key, content in batch.objects.items():
         assert key == f"{BASE}/{product}" or key.startswith(f"{BASE}/{product}/")

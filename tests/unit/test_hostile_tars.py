@@ -1,7 +1,6 @@
 """Tars that lie, reach out or exhaust: refused with the archive and the member in the error, and nothing stays."""
 
 import gzip
-import io
 import os
 import struct
 import tarfile
@@ -11,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refsys.core.errors import HostileInput, InvalidProduct, RefsysError
-from refsys.ingestion.archives import Limits, unpack
+from refsys.ingestion.archives import Limits
 from tests.archive_makers import (
-    BASE,
     LIMITS,
     NAME,
+    WAYS,
     MemoryBatch,
+    bring,
     gzipped,
     in_folder,
     tar_info,
@@ -33,15 +33,16 @@ FIELDS = {"name": (0, 100), "size": (124, 136), "kind": (156, 157), "magic": (25
 
 
 def refused(kind, archive, match, *, member="", limits=LIMITS):
-    """Unpacking raises exactly this kind of error, which names what it is about; the batch is empty afterwards."""
-    batch = MemoryBatch()
-    with pytest.raises(RefsysError, match=match) as caught, batch:
-        unpack(io.BytesIO(archive), archive=ARCHIVE, product=NAME, base=BASE, batch=batch, limits=limits)
-    assert type(caught.value) is kind
-    assert ARCHIVE in caught.value.subject
-    assert member in caught.value.subject
-    assert caught.value.advice
-    assert batch.objects == {}
+    """Whichever way it comes, exactly this kind of error is raised, which names what it is about; nothing stays."""
+    for way in WAYS:
+        batch = MemoryBatch()
+        with pytest.raises(RefsysError, match=match) as caught, batch:
+            bring(archive, batch, way, archive=ARCHIVE, limits=limits)
+        assert type(caught.value) is kind
+        assert ARCHIVE in caught.value.subject
+        assert member in caught.value.subject
+        assert caught.value.advice
+        assert batch.objects == {}
 
 
 def header(name, size=0, kind=b"0", *, valid=True, **fields):

@@ -1,6 +1,5 @@
 """ZIPs that lie, reach out or exhaust: refused with the archive and the member in the error, and nothing stays."""
 
-import io
 import os
 import stat
 import struct
@@ -12,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refsys.core.errors import HostileInput, InvalidProduct, RefsysError
-from refsys.ingestion.archives import Limits, unpack
+from refsys.ingestion.archives import Limits
 from tests.archive_makers import (
-    BASE,
     LIMITS,
     NAME,
+    WAYS,
     MemoryBatch,
     ZipMember,
+    bring,
     deflated,
     in_folder,
     raw_zip,
@@ -31,15 +31,16 @@ MANIFEST = ZipMember(f"{NAME}/manifest.safe".encode(), b"<xfdu/>")
 
 
 def refused(kind, archive, match, *, member="", limits=LIMITS):
-    """Unpacking raises exactly this kind of error, which names what it is about; the batch is empty afterwards."""
-    batch = MemoryBatch()
-    with pytest.raises(RefsysError, match=match) as caught, batch:
-        unpack(io.BytesIO(archive), archive=ARCHIVE, product=NAME, base=BASE, batch=batch, limits=limits)
-    assert type(caught.value) is kind
-    assert ARCHIVE in caught.value.subject
-    assert member in caught.value.subject
-    assert caught.value.advice
-    assert batch.objects == {}
+    """Whichever way it comes, exactly this kind of error is raised, which names what it is about; nothing stays."""
+    for way in WAYS:
+        batch = MemoryBatch()
+        with pytest.raises(RefsysError, match=match) as caught, batch:
+            bring(archive, batch, way, archive=ARCHIVE, limits=limits)
+        assert type(caught.value) is kind
+        assert ARCHIVE in caught.value.subject
+        assert member in caught.value.subject
+        assert caught.value.advice
+        assert batch.objects == {}
 
 
 def outcome(archive):

@@ -23,10 +23,10 @@ from refsys.core.products import FileEntry, check_name
 from refsys.infra.storage import Batch
 from refsys.ingestion.archives.model import Delivery, Limits, NotStreamable, go_on, size_of
 from refsys.ingestion.archives.plain import store_file, store_folder
-from refsys.ingestion.archives.streams import GzipStream, PlainStream
+from refsys.ingestion.archives.streams import Feed, GzipStream
 from refsys.ingestion.archives.tars import BLOCK, is_header, unpack_tar
 from refsys.ingestion.archives.writing import Intake
-from refsys.ingestion.archives.zips import unpack_zip
+from refsys.ingestion.archives.zips import stream_zip, unpack_zip
 
 __all__ = ["Limits", "NotStreamable", "store_file", "store_folder", "unpack", "unpack_stream"]
 
@@ -62,20 +62,9 @@ def unpack(
     says `layouts.py`. `check` is called at least once for each member and each piece of 1 MiB; what it raises ends the
     work. Raises HostileInput or InvalidProduct, with the archive and the member in them.
     """
-    check_name(product)
-    delivery = Delivery(archive)
-    size_bytes = size_of(source)
-    start = source.read(BLOCK)
-    with Intake(delivery, base=base, batch=batch, limits=limits, check=check) as intake:
-        if start.startswith(_ZIP):
-            unpack_zip(source, size_bytes, product, intake)
-        elif start.startswith(_GZIP):
-            unpack_tar(lambda: GzipStream(source, size_bytes, delivery, limits.max_ratio, check), product, intake)
-        elif is_header(start) or start == bytes(BLOCK):
-            unpack_tar(lambda: PlainStream(source, size_bytes), product, intake)
-        else:
-            raise delivery.invalid(_neither(start))
-        return intake.table()
+    return _unpack(
+        Feed(source.read, size_of(source), source.seek), source, archive, product, base, batch, limits, check
+    )
 
 
 def unpack_stream(
@@ -96,7 +85,41 @@ def unpack_stream(
     was read to its end. Raises NotStreamable where the archive has to be seekable (the batch is to be given up, and
     `unpack` judges a copy), else as `unpack`.
     """
-    raise NotStreamable("a seekable copy is needed")
+    return _unpack(Feed(read, size_bytes), None, archive, product, base, batch, limits, check)
+
+
+def _unpack(
+    feed: Feed,
+    source: BinaryIO | None,
+    archive: str,
+    product: str,
+    base: str,
+    batch: Batch,
+    limits: Limits,
+    check: Callable[[], None],
+) -> list[FileEntry]:
+    """`source` is what gives `feed` its bytes, where that is seekable."""
+    check_name(product)
+    delivery = Delivery(archive)
+    start = feed.peek(BLOCK)
+    with Intake(delivery, base=base, batch=batch, limits=limits, check=check) as intake:
+        if start.startswith(_ZIP) and source is not None:
+            unpack_zip(source, feed, product, intake)
+        elif start.startswith(_ZIP):
+            stream_zip(feed, product, intake)
+        elif start.startswith(_GZIP):
+            unpack_tar(lambda: GzipStream(_from_start(feed), intake), product, intake, again=source is not None)
+        elif is_header(start) or start == bytes(BLOCK):
+            unpack_tar(lambda: _from_start(feed), product, intake, again=source is not None)
+        else:
+            raise delivery.invalid(_neither(start))
+        return intake.table()
+
+
+def _from_start(feed: Feed) -> Feed:
+    if feed.position:
+        feed.rewind()
+    return feed
 
 
 def _neither(start: bytes) -> str:

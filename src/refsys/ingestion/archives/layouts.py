@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from refsys.ingestion.archives.model import Delivery
+from refsys.core.errors import InvalidProduct
+from refsys.ingestion.archives.model import Delivery, NotStreamable
 
 #: Longest path in a product, in bytes: a storage key has 1024, and needs room for what stands before.
 PATH_LIMIT: Final = 768
@@ -107,6 +108,47 @@ def layout_of(members: Iterable[tuple[str, bool]], product: str, delivery: Deliv
         kind = "file" if files else "folder"
         raise delivery.invalid(f"holds another product than announced: the {kind} {only!a}, not {product}")
     return Layout(delivery, product, "" if files and _stem(product) == product else only)
+
+
+class Placing:
+    """Where members belong, one after the other.
+
+    Without a `layout` it is guessed from the first member, so that the others need not be known; `confirm` then says
+    at the end whether they make the same one.
+    """
+
+    def __init__(self, product: str, delivery: Delivery, layout: Layout | None = None) -> None:
+        self._product = product
+        self._delivery = delivery
+        self._layout = layout
+        self._is_guess = layout is None
+        self._tops: dict[tuple[str, bool], None] = {}
+
+    def place(self, path: str, is_folder: bool) -> str | None:
+        """The member's path in the product's file table; None where it is left out.
+
+        Raises InvalidProduct where it lies beside the product, NotStreamable where it shows that the guess is wrong.
+        """
+        top, inside, _ = path.partition("/")
+        counts = bool(top) and not _is_junk(top)
+        if self._is_guess and counts:
+            self._tops[top, is_folder or bool(inside)] = None
+            self._layout = self._layout or self._guess()
+            # another top than guessed, or the product itself behind members of a flat one
+            if top != self._layout.top != self._product and (self._layout.top or top == self._product):
+                raise NotStreamable("its first member does not tell its layout")
+        return self._layout.place(path) if self._layout else None
+
+    def confirm(self) -> None:
+        """Raises NotStreamable where the guess was wrong, InvalidProduct where the product is not there."""
+        if self._is_guess and layout_of(self._tops, self._product, self._delivery) != self._layout:
+            raise NotStreamable("its layout shows at its end only")
+
+    def _guess(self) -> Layout:
+        try:
+            return layout_of(self._tops, self._product, self._delivery)
+        except InvalidProduct:
+            return Layout(self._delivery, self._product, "")
 
 
 @dataclass(slots=True)

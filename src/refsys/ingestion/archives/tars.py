@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from refsys.ingestion.archives.layouts import check_path, layout_of
+from refsys.ingestion.archives.layouts import Placing, check_path, layout_of
 from refsys.ingestion.archives.model import PIECE
 from refsys.ingestion.archives.streams import Stream
 from refsys.ingestion.archives.writing import Intake
@@ -60,17 +60,21 @@ def is_header(block: bytes) -> bool:
     return difference == 0 or difference == 256 * sum(byte > 127 for byte in counted)
 
 
-def unpack_tar(begin: Callable[[], Stream], product: str, intake: Intake) -> None:
-    """Hand the members over to `intake`. `begin` gives the archive's bytes from the start.
+def unpack_tar(begin: Callable[[], Stream], product: str, intake: Intake, *, again: bool) -> None:
+    """Hand the members over to `intake`. `begin` gives the archive's bytes from the start, `again`: as often as wanted.
 
     Mostly the first member tells the layout; an archive of another layout is listed whole before it is unpacked.
+    Raises NotStreamable where that is not possible.
     """
-    listed = ((member.path, member.is_folder) for member in _TarReader(begin(), intake).members())
-    layout = layout_of(listed, product, intake.delivery)
+    layout = None
+    if again:
+        listed = ((member.path, member.is_folder) for member in _TarReader(begin(), intake).members())
+        layout = layout_of(listed, product, intake.delivery)
+    placing = Placing(product, intake.delivery, layout)
     reader = _TarReader(begin(), intake)
     for member in reader.members():
         intake.check()
-        path = layout.place(member.path)
+        path = placing.place(member.path, member.is_folder)
         if path is None:
             continue
         if member.is_folder:
@@ -78,6 +82,7 @@ def unpack_tar(begin: Callable[[], Stream], product: str, intake: Intake) -> Non
         else:
             intake.expect(member.size_bytes)
             intake.file(path, reader.pieces(member))
+    placing.confirm()
 
 
 class _TarReader:

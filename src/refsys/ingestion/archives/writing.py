@@ -15,7 +15,7 @@ from isal.isal_zlib import crc32
 from refsys.core.products import FileEntry
 from refsys.infra.storage import Batch
 from refsys.ingestion.archives.layouts import Tree
-from refsys.ingestion.archives.model import Delivery, Limits
+from refsys.ingestion.archives.model import Delivery, Limits, ratio_limit
 
 #: Pieces that may wait for their MD5.
 _WAITING: Final = 4
@@ -53,8 +53,21 @@ class Intake:
 
     def expect(self, size_bytes: int) -> None:
         """Refuse what will be too large before anything of it is written."""
-        if self._size_bytes + size_bytes > self.limits.max_bytes:
+        self.expect_in_all(self._size_bytes + size_bytes)
+
+    def expect_in_all(self, size_bytes: int) -> None:
+        """Refuse a delivery of this size."""
+        if size_bytes > self.limits.max_bytes:
             raise self.delivery.excessive(f"unpacks to more than {self.limits.max_bytes} bytes", "max_product_bytes")
+
+    def expect_ratio(self, packed_bytes: int, unpacked_bytes: int) -> None:
+        """Refuse an archive that unpacks to too many times its length."""
+        if unpacked_bytes > ratio_limit(packed_bytes, self.limits.max_ratio):
+            raise self.delivery.excessive(
+                f"unpacks from {packed_bytes} to {unpacked_bytes} bytes, "
+                f"more than {self.limits.max_ratio:g} times as many",
+                "max_ratio",
+            )
 
     def folder(self, path: str) -> None:
         """Enter a folder."""

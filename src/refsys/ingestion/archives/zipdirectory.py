@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from refsys.ingestion.archives.model import Delivery, read_fully
+from refsys.ingestion.archives.model import Delivery, NotStreamable, read_fully
 from refsys.ingestion.archives.writing import Intake
 
 STORED: Final = 0
@@ -45,7 +45,7 @@ _LOCATOR_MAGIC: Final = b"PK\x06\x07"
 _END64: Final = struct.Struct("<4sQ2H2L4Q")
 _END64_MAGIC: Final = b"PK\x06\x06"
 _ENTRY: Final = struct.Struct("<4s6H3L5H2L")
-_ENTRY_MAGIC: Final = b"PK\x01\x02"
+ENTRY_MAGIC: Final = b"PK\x01\x02"
 _COMMENT_LIMIT: Final = 0xFFFF
 _ZIP64: Final = 1
 #: Bytes of directory that one member may have on average; real ones have about 200.
@@ -80,20 +80,27 @@ class _End:
     at: int
 
 
-def read_directory(source: BinaryIO, size_bytes: int, intake: Intake) -> tuple[list[Entry], int]:
+def read_directory(
+    source: BinaryIO, size_bytes: int, intake: Intake, *, lead_bytes: int = 0
+) -> tuple[list[Entry], int]:
     """The members of an archive of `size_bytes`, and the offset of the directory, where their data end.
+
+    Of an archive that streamed, `source` has only what stands behind its first `lead_bytes`, and the directory must
+    begin there, else NotStreamable is raised.
 
     Raises InvalidProduct where the archive is cut short, damaged or of a kind that is not read, HostileInput where it
     has too many members, links, or devices.
     """
     delivery = intake.delivery
-    end = _read_end(source, size_bytes, delivery)
+    end = _read_end(source, size_bytes, lead_bytes, delivery)
     intake.expect_members(end.count)
     if end.offset + end.size_bytes != end.at:
         raise delivery.invalid("has other bytes before its beginning or its end record, or lacks some")
     if end.size_bytes > end.count * _ENTRY_LIMIT:
         raise delivery.hostile(f"has a central directory of {end.size_bytes} bytes for {end.count} members")
-    source.seek(end.offset)
+    if lead_bytes and end.offset != lead_bytes:
+        raise NotStreamable("other bytes stand between its members or before its directory")
+    source.seek(end.offset - lead_bytes)
     data = read_fully(source, end.size_bytes)
     entries, position = [], 0
     for _ in range(end.count):
@@ -102,6 +109,11 @@ def read_directory(source: BinaryIO, size_bytes: int, intake: Intake) -> tuple[l
     if position != len(data):
         raise delivery.invalid(f"has more in its central directory than the {end.count} members announced")
     return entries, end.offset
+
+
+def tail_limit(count: int) -> int:
+    """Most bytes that may stand behind the data of `count` members."""
+    return count * _ENTRY_LIMIT + _END64.size + _LOCATOR.size + _END.size + _COMMENT_LIMIT
 
 
 def zip64_values(extra: bytes, values: tuple[int, ...], name: bytes, delivery: Delivery) -> tuple[int, ...]:
@@ -114,14 +126,14 @@ def zip64_values(extra: bytes, values: tuple[int, ...], name: bytes, delivery: D
     return tuple(next(found) if value == UNKNOWN else value for value in values)
 
 
-def _read_end(source: BinaryIO, size_bytes: int, delivery: Delivery) -> _End:
-    start = max(0, size_bytes - _END.size - _COMMENT_LIMIT - _LOCATOR.size)
-    source.seek(start)
+def _read_end(source: BinaryIO, size_bytes: int, lead_bytes: int, delivery: Delivery) -> _End:
+    start = max(lead_bytes, size_bytes - _END.size - _COMMENT_LIMIT - _LOCATOR.size)
+    source.seek(start - lead_bytes)
     tail = read_fully(source, size_bytes - start)
     at = tail.rfind(_END_MAGIC)
     if at < 0:
         source.seek(0)
-        if source.read(len(SPLIT_MAGIC)) == SPLIT_MAGIC:
+        if not lead_bytes and source.read(len(SPLIT_MAGIC)) == SPLIT_MAGIC:
             raise _several_volumes(delivery)
         raise delivery.invalid("is cut short, or has other bytes behind its end: its end record is missing")
     while at >= 0:
@@ -134,21 +146,27 @@ def _read_end(source: BinaryIO, size_bytes: int, delivery: Delivery) -> _End:
     _, disk, first_disk, here, count, directory, offset, _ = _END.unpack_from(tail, at)
     locator = tail[at - _LOCATOR.size : at] if at >= _LOCATOR.size else b""
     if locator.startswith(_LOCATOR_MAGIC):
-        return _read_end64(source, start + at - _LOCATOR.size, locator, (here, count, directory, offset), delivery)
+        short = (here, count, directory, offset)
+        return _read_end64(source, start + at - _LOCATOR.size, locator, short, lead_bytes, delivery)
     if disk or first_disk or here != count:
         raise _several_volumes(delivery)
     return _End(count, directory, offset, start + at)
 
 
 def _read_end64(
-    source: BinaryIO, locator_at: int, locator: bytes, short: tuple[int, int, int, int], delivery: Delivery
+    source: BinaryIO,
+    locator_at: int,
+    locator: bytes,
+    short: tuple[int, int, int, int],
+    lead_bytes: int,
+    delivery: Delivery,
 ) -> _End:
     _, disk, at, disks = _LOCATOR.unpack(locator)
     if disk or disks > 1:
         raise _several_volumes(delivery)
     data = b""
-    if at + _END64.size <= locator_at:
-        source.seek(at)
+    if lead_bytes <= at <= locator_at - _END64.size:
+        source.seek(at - lead_bytes)
         data = read_fully(source, _END64.size)
     if not data.startswith(_END64_MAGIC):
         raise delivery.invalid("has no ZIP64 end record where its locator says")
@@ -166,7 +184,7 @@ def _read_end64(
 
 
 def _read_entry(data: bytes, position: int, delivery: Delivery) -> tuple[Entry, int]:
-    if len(data) - position < _ENTRY.size or not data.startswith(_ENTRY_MAGIC, position):
+    if len(data) - position < _ENTRY.size or not data.startswith(ENTRY_MAGIC, position):
         raise delivery.invalid("has a damaged central directory")
     fields = _ENTRY.unpack_from(data, position)
     _, made_by, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment_length = fields[:13]
@@ -182,11 +200,12 @@ def _read_entry(data: bytes, position: int, delivery: Delivery) -> tuple[Entry, 
     if disk:
         raise _several_volumes(delivery)
     entry = Entry(name, flags, method, crc, packed, size, offset)
-    _check_kind(entry, attributes >> 16 if made_by >> 8 == _UNIX else 0, delivery)
+    check_kind(entry, delivery, attributes >> 16 if made_by >> 8 == _UNIX else 0)
     return entry, end
 
 
-def _check_kind(entry: Entry, mode: int, delivery: Delivery) -> None:
+def check_kind(entry: Entry, delivery: Delivery, mode: int = 0) -> None:
+    """Raises HostileInput for links and devices, InvalidProduct for what is encrypted or otherwise not read."""
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         what = "a symbolic link" if stat.S_ISLNK(mode) else "a device, a pipe or a socket"
         raise delivery.hostile(f"is {what}; only files and folders are taken", entry.name)
