@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any, Final
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from refsys.simulation.station.content import Held, Opened
 from refsys.simulation.station.dialect import Dialect
-from refsys.simulation.station.faults import Fault, NoRange, OtherETag, Twice, WrongChecksums, WrongSizes
+from refsys.simulation.station.faults import Fault, NoRange, OtherETag, Short, Twice, WrongChecksums, WrongSizes
 from refsys.simulation.station.model import NAMESPACE
 from refsys.simulation.station.query import Chooser, EntitySet, Query, next_link, parse_query
 from refsys.simulation.station.transfer import Span, Transfer, parse_range
@@ -95,6 +95,8 @@ class Desk:
         if media is None:
             raise Refusal(404, f"{entities.title(row)}: has no content")
         opened = await asyncio.to_thread(media.content.open)
+        if isinstance(fault, Short):
+            opened = replace(opened, size_bytes=min(opened.size_bytes, fault.at_byte))
         whole = Span(0, opened.size_bytes)
         headers = {
             "Content-Type": media.content_type,

@@ -41,6 +41,13 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Short:
+    """This file has `at_byte` bytes, and ends as if they were all."""
+
+    at_byte: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stall:
     """Nothing comes after `at_byte` bytes of this response's body: for `seconds`, or until the client goes."""
 
@@ -102,6 +109,7 @@ Fault = (
     Answer
     | Html
     | Cut
+    | Short
     | Stall
     | Slow
     | TokensDie
@@ -118,7 +126,7 @@ _BODIES: Final = (Answer, Html, Cut, Stall, Slow, TokensDie)
 _ALLOWED: Final[dict[Kind, tuple[type, ...]]] = {
     "listing": (*_BODIES, Redirect, Twice, WrongChecksums, WrongSizes),
     "entity": (*_BODIES, Redirect),
-    "download": (*_BODIES, NoRange, OtherETag, Redirect),
+    "download": (*_BODIES, Short, NoRange, OtherETag, Redirect),
     "order": _BODIES,
     "token": _BODIES,
     "service": (),
@@ -187,7 +195,7 @@ class Faults:
 
         HEAD uses up no fault of bodies; a request that was redirected is not redirected again.
         """
-        senseless = (Cut, Stall, Slow, TokensDie) * head + (Redirect,) * redirected
+        senseless = (Cut, Short, Stall, Slow, TokensDie) * head + (Redirect,) * redirected
         with self._lock:
             for rule in self._rules:
                 if rule.kind != kind or rule.name not in name or isinstance(rule.fault, senseless):
