@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
+
+from refsys.ingestion.passes.listing import Planned, Received, state_of
 
 if TYPE_CHECKING:
     from refsys.ingestion.passes.plans import Plan
@@ -63,3 +66,82 @@ async def enter_plan(connection: asyncpg.Connection, plan: Plan) -> None:
         [each.data_start for each in plan.passes],
         [each.data_stop for each in plan.passes],
     )
+
+
+_PLANNED: Final = """
+SELECT satellite, station, orbit, starts_at, ends_at, plan FROM ingestion.planned_pass
+ WHERE starts_at >= $1 AND starts_at < $2 AND ($3 = '' OR satellite = $3) ORDER BY starts_at, id
+"""
+# both transfers of a session are one row; of their times the surest, of a block that both have the one that is here
+_RECEIVED: Final = """
+WITH timed AS (
+    SELECT s.*, coalesce(s.downlink_start, s.planned_start, s.published_at, s.seen_at) AS starts_at,
+           coalesce(s.downlink_stop, s.planned_stop) AS ends_at
+      FROM ingestion.session s
+     WHERE ($3 = '' OR s.satellite = $3) AND ($4 = '' OR s.name = $4)
+), chosen AS (
+    SELECT t.name, array_agg(t.id) AS ids, array_agg(t.state) AS states, max(t.satellite) AS satellite,
+           max(t.orbit) AS orbit, min(t.starts_at) AS starts_at, max(t.ends_at) AS ends_at,
+           max(t.handed_at) AS handed_at, max(t.revision) AS revision, bool_or(t.retransfer) AS has_retransfer,
+           (array_agg(to_jsonb(t.problems) ORDER BY t.retransfer DESC))[1] AS problems
+      FROM timed t GROUP BY t.name
+    HAVING min(t.starts_at) >= $1 AND min(t.starts_at) < $2
+)
+SELECT s.*, f.offered, f.fetched, f.verified, f.size, r.lost, r.evicted_at,
+       ARRAY(SELECT DISTINCT k.inbox FROM ingestion.session_source k WHERE k.session_id = ANY (s.ids) ORDER BY 1)
+           AS inboxes
+  FROM chosen s,
+       LATERAL (SELECT count(*) AS offered, count(b.content_id) AS fetched,
+                       count(b.content_id) FILTER (WHERE b.is_complete) AS verified,
+                       coalesce(sum(b.stored_size), 0)::bigint AS size
+                  FROM (SELECT DISTINCT ON (h.channel, h.block) h.content_id, h.stored_size, c.is_complete
+                          FROM ingestion.session_file h
+                          LEFT JOIN ingestion.session_channel c USING (session_id, channel)
+                         WHERE h.session_id = ANY (s.ids) AND h.block <> 0
+                         ORDER BY h.channel, h.block, h.content_id IS NOT NULL DESC,
+                                  c.is_complete DESC NULLS LAST) b) f,
+       LATERAL (SELECT count(DISTINCT (r.channel, r.block)) FILTER (WHERE r.state IN ('expired', 'failed')) AS lost,
+                       min(r.evicted_at) FILTER (WHERE r.state IN ('seen', 'waiting', 'queued', 'fetching', 'failed'))
+                           AS evicted_at
+                  FROM ingestion.remote r
+                 WHERE r.session_name = s.name
+                   AND NOT EXISTS (SELECT 1 FROM ingestion.session_file h
+                                    WHERE h.session_id = ANY (s.ids) AND h.channel = r.channel AND h.block = r.block
+                                      AND h.content_id IS NOT NULL)) r
+ ORDER BY s.starts_at, s.name
+"""
+
+
+async def fetch_planned(
+    connection: asyncpg.Connection, since: datetime, until: datetime, satellite: str = ""
+) -> list[Planned]:
+    """The planned passes that start in [since, until)."""
+    return [Planned(**row) for row in await connection.fetch(_PLANNED, since, until, satellite)]
+
+
+async def fetch_received(
+    connection: asyncpg.Connection, since: datetime, until: datetime, satellite: str = "", name: str = ""
+) -> list[Received]:
+    """The sessions that start in [since, until), both transfers together; `name` chooses one."""
+    return [
+        Received(
+            name=row["name"],
+            state=state_of(row["states"]),
+            satellite=row["satellite"],
+            inboxes=tuple(row["inboxes"]),
+            orbit=row["orbit"],
+            starts_at=row["starts_at"],
+            ends_at=row["ends_at"],
+            offered=row["offered"],
+            fetched=row["fetched"],
+            verified=row["verified"],
+            lost=row["lost"],
+            size_bytes=row["size"],
+            has_retransfer=row["has_retransfer"],
+            handed_at=row["handed_at"],
+            revision=row["revision"],
+            evicted_at=row["evicted_at"],
+            problems=tuple(row["problems"]),
+        )
+        for row in await connection.fetch(_RECEIVED, since, until, satellite, name)
+    ]
