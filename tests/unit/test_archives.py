@@ -15,14 +15,16 @@ import pytest
 from blake3 import blake3
 
 from refsys.core.errors import HostileInput, InvalidProduct
-from refsys.ingestion.archives import Limits, store_file, unpack
+from refsys.ingestion.archives import Limits, store_file
 from tests.archive_makers import (
     BASE,
     FILES,
     LIMITS,
     NAME,
+    WAYS,
     MemoryBatch,
     ZipMember,
+    bring,
     deflated,
     gzipped,
     in_folder,
@@ -32,6 +34,12 @@ from tests.archive_makers import (
     unpacked,
     zip_of,
 )
+
+
+def streamed_zip_of(members):
+    """With data descriptors."""
+    return zip_of(members, streamed=True)
+
 
 CONTAINERS = {
     "zip, stored": zip_of(in_folder(), method=zipfile.ZIP_STORED),
@@ -102,6 +110,14 @@ def test_a_folder_that_lacks_its_suffix_gets_the_products_name(pack):
 @pytest.mark.parametrize("pack", [zip_of, tar_of])
 def test_a_file_with_another_suffix_gets_the_products_name(pack):
     assert unpacked(pack({"S1A_ORBIT.eof": b"x"}), product="S1A_ORBIT.EOF")[1] == {"S1A_ORBIT.EOF": b"x"}
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of])
+def test_a_folder_that_has_a_suffix_the_announced_name_lacks_gets_the_products_name(pack):
+    """Housekeeping telemetry of Sentinel-2 comes so."""
+    name = "S2A_OPER_PRD_HKTM___20191203T051837_20191203T051842_0001"
+    files = in_folder(folder=f"{name}.SAFE")
+    assert unpacked(pack(files), product=name, fall_back=False)[1] == in_folder(folder=name)
 
 
 @pytest.mark.parametrize("pack", [zip_of, tar_of])
@@ -210,12 +226,12 @@ def _large() -> bytes:
     return (random.Random(1).randbytes(2**20) + bytes(2**20)) * 2 + b"tail"
 
 
-@pytest.mark.parametrize("pack", [zip_of, tar_of, lambda members: gzipped(tar_of(members))])
-def test_large_files_go_through_in_pieces(pack):
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("pack", [zip_of, tar_of, lambda members: gzipped(tar_of(members)), streamed_zip_of])
+def test_large_files_go_through_in_pieces(pack, way):
     data = _large()
     batch = MemoryBatch()
-    source = io.BytesIO(pack({f"{NAME}/large": data, f"{NAME}/small": b"s"}))
-    table = unpack(source, archive="a", product=NAME, base=BASE, batch=batch, limits=LIMITS)
+    table = bring(pack({f"{NAME}/large": data, f"{NAME}/small": b"s"}), batch, way, fall_back=False)
     assert batch.objects == {f"{BASE}/{NAME}/large": data, f"{BASE}/{NAME}/small": b"s"}
     assert batch.longest_write <= 2**20
     assert (table[0].md5, table[0].blake3) == (hashlib.md5(data).digest(), blake3(data).digest())
@@ -223,8 +239,9 @@ def test_large_files_go_through_in_pieces(pack):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("md5")]
 
 
-@pytest.mark.parametrize("pack", [zip_of, lambda members: gzipped(tar_of(members))])
-def test_memory_is_bounded_whatever_the_size(pack):
+@pytest.mark.parametrize("way", ["seekable", "streamed, length known"])
+@pytest.mark.parametrize("pack", [zip_of, lambda members: gzipped(tar_of(members)), streamed_zip_of])
+def test_memory_is_bounded_whatever_the_size(pack, way):
     class Nowhere(MemoryBatch):
         class _Writer:
             def __init__(self, batch):
@@ -235,19 +252,20 @@ def test_memory_is_bounded_whatever_the_size(pack):
 
             buffer = io.BytesIO()
 
-    source = io.BytesIO(pack({f"{NAME}/large": bytes(2**26)}))
+    archive = pack({f"{NAME}/large": bytes(2**26)})
     limits = Limits(max_bytes=2**27, max_members=10, max_ratio=2000)
     tracemalloc.start()
     try:
-        unpack(source, archive="a", product=NAME, base=BASE, batch=Nowhere(), limits=limits)
+        bring(archive, Nowhere(), way, limits=limits, fall_back=False)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert peak < 2**24
 
 
-@pytest.mark.parametrize("pack", [zip_of, tar_of, lambda members: gzipped(tar_of(members))])
-def test_the_caller_can_abandon_between_pieces(pack):
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("pack", [zip_of, tar_of, lambda members: gzipped(tar_of(members)), streamed_zip_of])
+def test_the_caller_can_abandon_between_pieces(pack, way):
     class Abandoned(Exception):
         pass
 
@@ -260,9 +278,8 @@ def test_the_caller_can_abandon_between_pieces(pack):
             raise Abandoned
 
     batch = MemoryBatch()
-    source = io.BytesIO(pack({f"{NAME}/large": _large()}))
     with pytest.raises(Abandoned), batch:
-        unpack(source, archive="a", product=NAME, base=BASE, batch=batch, limits=LIMITS, check=check)
+        bring(pack({f"{NAME}/large": _large()}), batch, way, check=check)
     assert batch.objects == {}
 
 

@@ -141,11 +141,11 @@ def _taken(feed: Feed, product: str, intake: Intake) -> Iterator[tuple[Entry, st
         if header is None:
             raise delivery.invalid("is cut short: the header of a member is not whole")
         check_kind(header, delivery)
-        is_open = (
-            bool(header.flags & DESCRIPTOR) and not header.is_folder and 0 in (header.packed_bytes, header.size_bytes)
-        )
+        is_open = bool(header.flags & DESCRIPTOR) and 0 in (header.packed_bytes, header.size_bytes)
         if is_open and header.method == STORED:
-            raise NotStreamable("a stored member does not tell where it ends")
+            if not header.is_folder:
+                raise NotStreamable("a stored member does not tell where it ends")
+            is_open = False
         path = placing.place(_checked(header, delivery), header.is_folder)
         intake.expect(header.size_bytes)
         body = _Body(feed, header, delivery, is_open=is_open)
