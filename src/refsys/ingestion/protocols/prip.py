@@ -1,147 +1,81 @@
-"""AUXIP and PRIP: products offered through OData over HTTP (spec/ingestion 4, 19.2, 20).
-
-Only what every station understands is asked: `ge`, `and`, `$orderby`, `$top`, `$skip`; the rest is decided here.
-"""
+"""AUXIP and PRIP: products offered through OData (spec/ingestion 4, 20)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final
-from urllib.parse import quote, urlencode
+from collections.abc import AsyncIterator
+from typing import Final
 
-import structlog
-
-from refsys.core.errors import Transient
 from refsys.core.products import FileEntry
-from refsys.core.times import format_instant, parse_instant
-from refsys.infra.http import StationClient
-from refsys.infra.settings import InboxSettings, Settings
+from refsys.infra.settings import ODataSettings
 from refsys.ingestion.delivery import place_delivery
 from refsys.ingestion.download import Download
 from refsys.ingestion.model import Findings, Memory, Offer, Place, Remote
+from refsys.ingestion.protocols.odatasource import ODataSource
+from refsys.ingestion.protocols.odatavalues import (
+    Entry,
+    checksums_of,
+    evicted_at,
+    instant_or_none,
+    read_instant,
+    size_of,
+    text_of,
+    version_of,
+)
 from refsys.missions import Recognised
 
-log = structlog.get_logger(__name__)
-
-#: Most pages of one look, lest a station whose links go in a circle keeps us for ever.
-_PAGES: Final = 100_000
+#: Of no bytes at all.
+_MD5_OF_NOTHING: Final = "d41d8cd98f00b204e9800998ecf8427e"
 
 
-class PripSource:
-    """One station's products. `since` and `overlap` are in the station's clock."""
+class PripSource(ODataSource):
+    """One station's products. `since` and `overlap_s` are in the station's clock."""
 
-    def __init__(self, inbox: InboxSettings, client: StationClient, settings: Settings) -> None:
-        self._inbox = inbox
-        self._client = client
-        self._settings = settings
-        self._root = inbox.url.rstrip("/")
-
-    @classmethod
-    async def open(cls, inbox: InboxSettings, settings: Settings) -> PripSource:
-        client = StationClient(
-            inbox.station or f"inbox {inbox.id}",
-            inbox.auth,
-            url=inbox.url,
-            connect_timeout_s=settings.fetch.connect_timeout_s,
-            read_timeout_s=settings.fetch.read_timeout_s,
-            verify_tls=inbox.verify_tls,
-            connections=inbox.concurrency + 1,
-        )
-        await client.__aenter__()
-        return cls(inbox, client, settings)
-
-    has_ranges = True
+    entity_set = "Products"
 
     async def look(self, memory: Memory) -> AsyncIterator[Findings]:
-        """Pages by publication date from `cursor` less the overlap, following nextLink, else until an empty page."""
-        url, skip, asked = self._first_page(memory.cursor), 0, ""
-        for _ in range(_PAGES):
-            if url == asked:
-                raise Transient(f"links a page to itself: {url[:200]}", subject=self._client.station)
-            asked = url
-            page = await self._client.get_json(url)
-            entries = page.get("value") if isinstance(page, Mapping) else page
-            if not isinstance(entries, list):
-                raise Transient(
-                    "answered a listing without `value`", subject=self._client.station, advice="is url an OData root?"
-                )
-            if not entries:
-                return
-            yield Findings(list(self._offers(entries)))
-            link = page.get("@odata.nextLink") if isinstance(page, Mapping) else None
-            skip += len(entries)
-            url = self._linked(link) if link else f"{self._first_page(memory.cursor)}&$skip={skip}"
+        """What was published from the cursor less the overlap on, and what was held, wherever it stands by now."""
+        held = {offer.remote_id for offer in memory.held}
+        understood = listed = 0
+        async for page in self.root.listed(self.entity_set, self.start(memory.cursor)):
+            offers = self.understood(page, self._offer)
+            listed, understood = listed + len(page), understood + len(offers)
+            held.difference_update(offer.remote_id for offer in offers)
+            yield Findings(offers)
+        async for page in self.held_again(held):
+            yield Findings(self.understood(page, self._offer))
+        if memory.cursor is None and understood == listed:
+            yield Findings(is_whole=True)
 
     async def bring(self, remote: Remote, recognised: Recognised, place: Place) -> tuple[FileEntry, ...]:
         """Download, verify, unpack."""
         offer = remote.offer
-        scratch = self._settings.state_dir / "scratch"
-        url = f"{self._root}/Products({quote(offer.remote_id, safe='-')})/$value"
-        download = Download(self._client, url, offer, scratch, place.limits.max_bytes)
+        scratch = self.settings.state_dir / "scratch"
+        download = Download(self.client, self.media(offer), offer, scratch, place.limits.max_bytes)
         async with download.run(place.check) as file:
             return await asyncio.to_thread(place_delivery, file, offer.name, recognised, place)
 
-    async def close(self) -> None:
-        await self._client.__aexit__()
-
-    def _first_page(self, cursor: datetime | None) -> str:
-        start = parse_instant(self._inbox.since)
-        if cursor is not None:
-            start = max(start, cursor - timedelta(seconds=self._inbox.overlap_s))
-        options = {
-            "$filter": f"PublicationDate ge {format_instant(start)}",
-            "$orderby": "PublicationDate asc",
-            "$top": str(self._inbox.page_size),
-        }
-        return f"{self._root}/Products?{urlencode(options, safe='$:,()', quote_via=quote)}"
-
-    def _linked(self, link: Any) -> str:
-        """A nextLink as an absolute URL; it may be relative to the service root (OData JSON 4.01, 4.5.1)."""
-        text = str(link)
-        if "://" not in text:
-            text = f"{self._root}/{text.lstrip('/')}"
-        return text.replace(" ", "%20")
-
-    def _offers(self, entries: Sequence[Any]) -> Iterator[Offer]:
-        """An entry that cannot be understood is told and passed over: the others still count."""
-        for entry in entries:
-            try:
-                yield offer_of(entry)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                log.warning("look.entry_ignored", inbox=self._inbox.id, entry=repr(entry)[:200], error=repr(error))
+    def _offer(self, entry: Entry) -> Offer:
+        return offer_of(entry, self.root.profile)
 
 
-def offer_of(entry: Mapping[str, Any]) -> Offer:
-    """A product as a PRIP describes it. Raises ValueError or KeyError where it lacks id, name or publication date."""
-    remote_id, name = _text(entry["Id"]), _text(entry["Name"])
-    published_at = parse_instant(entry["PublicationDate"])
-    size = entry.get("ContentLength")
-    size_bytes = int(size) if size not in (None, "", 0, "0") else None
-    if size_bytes is not None and size_bytes < 0:
-        raise ValueError(f"ContentLength is {size_bytes}")
-    checksums = {
-        str(checksum["Algorithm"]).upper(): str(checksum["Value"]).lower()
-        for checksum in entry.get("Checksum") or ()
-        if checksum.get("Value") and checksum.get("Algorithm")
-    }
-    origin = entry.get("OriginDate")
-    parts = [format_instant(published_at), str(size_bytes or ""), *(f"{k}={checksums[k]}" for k in sorted(checksums))]
+def offer_of(entry: Entry, profile: ODataSettings) -> Offer:
+    """A product as a PRIP describes it. Raises ValueError or KeyError where it lacks id, name or publication date.
+
+    Nothing in it so far means that it is to be written yet, unless its checksum says that there is something.
+    """
+    published_at = read_instant(entry[profile.publication_date])
+    size_bytes = size_of(entry.get(profile.content_length))
+    checksums = checksums_of(entry.get("Checksum"))
+    is_empty = size_bytes == 0 and checksums.get("MD5", _MD5_OF_NOTHING) == _MD5_OF_NOTHING
     return Offer(
-        remote_id=remote_id,
-        version="/".join(parts)[:1000],
-        name=name,
-        size_bytes=size_bytes,
+        remote_id=text_of(entry[profile.product_id]),
+        version=version_of(published_at, size_bytes, checksums),
+        name=text_of(entry[profile.product_name]),
+        size_bytes=size_bytes or None,
         published_at=published_at,
-        origin_at=parse_instant(origin) if origin else None,
+        origin_at=instant_or_none(entry.get("OriginDate")),
         checksums=checksums,
+        evicted_at=evicted_at(entry, published_at),
+        held="it is empty so far" if is_empty else "",
     )
-
-
-def _text(value: Any) -> str:
-    """A text that a database can hold."""
-    text = str(value) if isinstance(value, str | int) else ""
-    if not text.strip() or len(text) > 2000:
-        raise ValueError(f"{value!r:.100} is no name or id")
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
