@@ -13,7 +13,7 @@ import asyncpg
 from refsys.infra.settings import InboxSettings, Settings, WorkSettings
 from refsys.infra.storage import Storage
 from refsys.infra.work import Runner
-from refsys.ingestion.inbox import run_inboxes
+from refsys.ingestion.inboxes.service import run_inboxes
 from refsys.missions import TypeRegistry, load_types
 from refsys.runtime.wiring import build_stages, run_subscriptions
 from tests.waiting import wait_for

@@ -27,7 +27,7 @@ from refsys.cli.demonstration.comparison import differences
 from refsys.core.times import parse_instant
 from refsys.infra.postgres import create_pool
 from refsys.infra.storage.local import LocalStorage
-from refsys.ingestion.inbox import sweep_attempts
+from refsys.ingestion.inboxes.sweeping import sweep_attempts
 from refsys.runtime.embedded import EmbeddedPostgres, dsn_of
 from refsys.runtime.services import postgres_folder
 from refsys.simulation.station import Station

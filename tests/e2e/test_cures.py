@@ -13,7 +13,7 @@ import pytest
 
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.storage import Storage
-from refsys.ingestion.inbox import sweep_attempts
+from refsys.ingestion.inboxes.sweeping import sweep_attempts
 from refsys.operations import service
 from refsys.operations.model import Instruction
 from refsys.simulation.station import Station

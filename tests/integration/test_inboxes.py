@@ -571,7 +571,7 @@ async def test_fetching_pauses_while_storage_is_nearly_full(
 async def test_abandoned_attempts_are_swept_and_used_ones_stay(pool: asyncpg.Pool, storage: Storage) -> None:
     from refsys.catalogue import commands
     from refsys.core.products import Arrival, FileEntry
-    from refsys.ingestion.inbox import sweep_attempts
+    from refsys.ingestion.inboxes.sweeping import sweep_attempts
 
     storage.put("attempts/lost/X/file", b"1")
     storage.put("attempts/used/Y/file", b"2")

@@ -3,136 +3,216 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
 import asyncpg
 import structlog
 
 from refsys.catalogue import commands
-from refsys.core.errors import Permanent, RefsysError, Transient
-from refsys.core.products import Arrival, FileEntry, canonical_name
+from refsys.core.errors import Gone, NotYet, Transient, Unreachable
+from refsys.core.products import Arrival, canonical_name
 from refsys.infra.settings import InboxSettings, Settings
-from refsys.infra.storage import Storage
-from refsys.infra.work import Attempt, Stage
-from refsys.ingestion import store
-from refsys.ingestion.archives import Limits
-from refsys.ingestion.model import FETCH, Place, Remote, Source
-from refsys.ingestion.protocols import open_source
-from refsys.missions import Recognised, TypeRegistry
+from refsys.infra.storage import Storage, StorageFull
+from refsys.infra.work import Attempt, AttemptVoid, Stage
+from refsys.infra.work.model import judge, pause_before
+from refsys.ingestion import sessions, store
+from refsys.ingestion.fetching import Bringing, Outcome
+from refsys.ingestion.fetching.bringing import ATTEMPTS
+from refsys.ingestion.model import FETCH, Remote
+from refsys.missions import TypeRegistry
+
+__all__ = ["ATTEMPTS", "free_share", "stages"]
 
 log = structlog.get_logger(__name__)
 
-#: Where attempts keep what they have brought, until packaging moves it to its published place.
-ATTEMPTS = "attempts"
-
 #: Seconds between two looks at the free space of storage.
 _LOOK_S: Final = 1.0
+#: Longest pause before what is nobody's fault is tried again, in seconds, unless more was asked for.
+_PATIENCE_S: Final = 600.0
+#: How often a station has to say that it has a file no more before that is believed, and how much longer than usual
+#: the pauses in between are: a gateway that has lost its way says the same.
+_GONE_TRIES: Final = 3
+_GONE_PAUSE: Final = 30
+#: What is nobody's fault: neither the product's nor the step's.
+_PASSING: Final = (Unreachable, NotYet, StorageFull, OSError)
 
 
 def stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
     """A stage for each inbox; its concurrency is that of the inbox over all workers."""
-    fetchers = [_Fetcher(settings, inbox, pool, storage, types) for inbox in settings.inbox]
+    fetchers = [
+        _Fetcher(settings, inbox, pool, storage, Bringing(inbox, settings, storage, types)) for inbox in settings.inbox
+    ]
     return [
         Stage(
             name=FETCH + fetcher.inbox.id,
             handle=fetcher.handle,
-            close=fetcher.close,
+            close=fetcher.bringing.close,
             concurrency=fetcher.inbox.concurrency,
+            max_attempts=settings.work.max_attempts,
         )
         for fetcher in fetchers
     ]
 
 
 @dataclass(slots=True)
+class _Sorted:
+    """Outcomes by what follows from them."""
+
+    brought: list[Outcome] = field(default_factory=list)
+    passing: list[Outcome] = field(default_factory=list)
+    gone: list[Outcome] = field(default_factory=list)
+    failed: list[Outcome] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Fetcher:
-    """Fetches for one inbox; its source is opened with the first step and shared by all."""
+    """Fetches for one inbox."""
 
     settings: Settings
     inbox: InboxSettings
     pool: asyncpg.Pool
     storage: Storage
-    types: TypeRegistry
-    _source: Source | None = None
+    bringing: Bringing
     _short: bool = False
     _next_look: float = 0.0
-    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def handle(self, attempt: Attempt) -> None:
-        """In: {remote_id}. Effect: the bytes in storage and a content in the catalogue. Due next: `product.arrived`."""
-        async with self.pool.acquire() as connection:
-            remote = await store.fetch_remote(connection, int(attempt.payload["remote_id"]))
-        if remote is None:
-            raise Permanent(f"offer {attempt.payload['remote_id']} of inbox {self.inbox.id} is not known")
-        if remote.state != "queued":
-            log.info("fetch.obsolete", product=remote.offer.name, inbox=self.inbox.id, state=remote.state)
+        """In: {remote_id} or {remote_ids}. Effect: bytes in storage, contents in the catalogue.
+
+        Due next: `product.arrived` for each. One of several that fails gets a step of its own.
+        """
+        wanted = attempt.payload.get("remote_ids") or [attempt.payload["remote_id"]]
+        async with self.pool.acquire() as connection, connection.transaction():
+            claimed = await store.claim(connection, [int(each) for each in wanted], attempt.token)
+        if not claimed:
+            log.info("fetch.obsolete", product=attempt.key, inbox=self.inbox.id)
             return
-        recognised = self.types.recognise(canonical_name(remote.offer.name))
         if await self._is_short():
-            await self._put_back(attempt, remote)
-            return
-        place = Place(self.storage, f"{ATTEMPTS}/{attempt.token}", self._limits(), _abandoned_by(attempt))
-        started = asyncio.get_running_loop().time()
+            outcomes = [Outcome(remote, "", problem=_full()) for remote in claimed]
+        else:
+            outcomes = await self._bring(attempt, claimed)
+        found = await self._sorted(outcomes)
+        if found.failed and len(outcomes) == 1:
+            await self._fail(attempt, found.failed[0])
+        else:
+            await self._settle(attempt, found)
+
+    async def _bring(self, attempt: Attempt, remotes: Sequence[Remote]) -> list[Outcome]:
         try:
-            files = await (await self._opened()).bring(remote, recognised, place)
-        except Exception as error:
-            await self._take_back(place.base)
-            if isinstance(error, Transient) and await self._is_short(at_once=True):
-                await self._put_back(attempt, remote)
-                return
+            return await self.bringing.bring(attempt, remotes)
+        except AttemptVoid:
             raise
+        except Exception as error:
+            return [Outcome(remote, "", problem=error) for remote in remotes]
+
+    async def _sorted(self, outcomes: Sequence[Outcome]) -> _Sorted:
+        found = _Sorted()
+        for outcome in outcomes:
+            problem = outcome.problem
+            if problem is None:
+                found.brought.append(outcome)
+            elif isinstance(problem, Gone):
+                (found.gone if outcome.remote.tries >= _GONE_TRIES else found.passing).append(outcome)
+            elif isinstance(problem, _PASSING) or (
+                isinstance(problem, Transient) and await self._is_short(at_once=True)
+            ):
+                found.passing.append(outcome)
+            else:
+                found.failed.append(outcome)
+        return found
+
+    async def _fail(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Let the step fail; it is known of the offer where that parks it."""
+        problem = outcome.problem
+        assert problem is not None
+        if judge(problem).permanent or attempt.number >= self.settings.work.max_attempts:
+            async with self.pool.acquire() as connection:
+                await store.set_failed(connection, outcome.remote.id, attempt.token, str(problem))
+        raise problem
+
+    async def _settle(self, attempt: Attempt, found: _Sorted) -> None:
+        """Make the catalogue and the memory know what was brought, and what not, in one transaction."""
         # from here on the catalogue may know the bytes even where an error says otherwise: then the sweeper decides
-        if not await self._enter(attempt, remote, recognised, place.base, files):
-            log.info("fetch.obsolete", product=recognised.name, inbox=self.inbox.id, state="superseded")
-            await self._take_back(place.base)
-            return
-        log.info(
-            "fetch.done",
-            product=recognised.name,
-            inbox=self.inbox.id,
-            size_bytes=sum(entry.size_bytes for entry in files),
-            files=len(files),
-            seconds=round(asyncio.get_running_loop().time() - started, 3),
-        )
+        async with attempt.commit() as connection:
+            held = await store.hold(connection, [outcome.remote.id for outcome in found.brought], attempt.token)
+            stored = [outcome for outcome in found.brought if outcome.remote.id in held]
+            arrivals = [(self._arrival(outcome), outcome.remote.priority) for outcome in stored]
+            contents = await commands.arrive_many(connection, arrivals)
+            await store.set_stored(
+                connection, {outcome.remote.id: content for outcome, content in zip(stored, contents, strict=True)}
+            )
+            for outcome, content_id in zip(stored, contents, strict=True):
+                if outcome.remote.offer.session is not None:
+                    await sessions.note_stored(connection, outcome.remote, content_id)
+            for outcome in found.passing:
+                not_before = await self._not_before(connection, outcome)
+                await store.put_back(
+                    connection,
+                    [outcome.remote.id],
+                    attempt.token,
+                    not_before=not_before,
+                    problem=str(outcome.problem),
+                )
+            for outcome in found.gone:
+                await store.set_expired(connection, outcome.remote.id, attempt.token, str(outcome.problem))
+            await store.set_apart(
+                connection, {each.remote.id: str(each.problem) for each in found.failed}, attempt.token
+            )
+        self._tell(found, held)
+        for outcome in found.brought:
+            if outcome.remote.id not in held:
+                await self.bringing.take_back(outcome)
 
-    async def close(self) -> None:
-        """Called when the worker ends."""
-        if self._source is not None:
-            await self._source.close()
-            self._source = None
-
-    async def _enter(
-        self, attempt: Attempt, remote: Remote, recognised: Recognised, base: str, files: Sequence[FileEntry]
-    ) -> bool:
-        """Make the catalogue know it; False where a newer offer of the name came meanwhile."""
-        offer = remote.offer
-        arrival = Arrival(
-            name=recognised.name,
-            base=base,
-            files=tuple(files),
+    def _arrival(self, outcome: Outcome) -> Arrival:
+        offer = outcome.remote.offer
+        mission = outcome.recognised.mission if outcome.recognised is not None else ""
+        is_repeated = offer.session is not None and offer.session.retransfer
+        return Arrival(
+            name=canonical_name(offer.name),
+            base=outcome.base,
+            files=outcome.files,
             source=self.inbox.id,
-            on_change=self.inbox.on_change,
+            on_change="revise" if is_repeated else self.inbox.on_change,
             completeness=self.inbox.completeness,
             available_at=offer.published_at,
             t0_raw=offer.origin_at,
             origin_size_bytes=offer.size_bytes,
             origin_checksums=offer.checksums,
-            found_at=remote.found_at,
-            mission=recognised.mission or self.inbox.mission or None,
+            found_at=outcome.remote.found_at,
+            mission=mission or self.inbox.mission or None,
         )
-        async with attempt.commit() as connection:
-            wanted = await store.is_wanted(connection, remote.id)
-            if wanted:
-                content_id = await commands.arrive(connection, arrival, priority=remote.priority)
-                await store.set_stored(connection, remote.id, content_id)
-        return wanted
 
-    async def _take_back(self, base: str) -> None:
-        """What an attempt leaves that came to nothing; what cannot be deleted now is swept later."""
-        with contextlib.suppress(RefsysError, OSError):
-            await asyncio.to_thread(self.storage.delete_prefix, f"{base}/")
+    async def _not_before(self, connection: asyncpg.Connection, outcome: Outcome) -> datetime:
+        problem = outcome.problem
+        first_s = self.settings.work.backoff_s * (_GONE_PAUSE if isinstance(problem, Gone) else 1)
+        asked_s = problem.retry_after_s if isinstance(problem, Transient) else None
+        tries = max(1, outcome.remote.tries)
+        pause = pause_before(tries, first_s=first_s, limit_s=_PATIENCE_S, retry_after_s=asked_s or 0.0)
+        instant: datetime = await connection.fetchval("SELECT clock_timestamp() + $1::interval", pause)
+        return instant
+
+    def _tell(self, found: _Sorted, held: set[int]) -> None:
+        for outcome in found.brought:
+            product, inbox = outcome.remote.product, self.inbox.id
+            if outcome.remote.id not in held:
+                log.info("fetch.obsolete", product=product, inbox=inbox)
+                continue
+            size_bytes = sum(entry.size_bytes for entry in outcome.files)
+            seconds = round(outcome.seconds, 3)
+            log.info(
+                "fetch.done", product=product, inbox=inbox, size_bytes=size_bytes, files=len(outcome.files),
+                seconds=seconds,
+            )  # fmt: skip
+        for event, outcomes in (("put_back", found.passing), ("expired", found.gone), ("set_apart", found.failed)):
+            for outcome in outcomes:
+                write = log.error if event == "expired" else log.warning
+                write(
+                    f"fetch.{event}", product=outcome.remote.product, inbox=self.inbox.id, why=str(outcome.problem),
+                    tries=outcome.remote.tries,
+                )  # fmt: skip
 
     async def _is_short(self, *, at_once: bool = False) -> bool:
         """Whether storage is so full that the inboxes queue nothing more; looked at once a second, or `at_once`."""
@@ -143,22 +223,6 @@ class _Fetcher:
             self._next_look = now + _LOOK_S
         return self._short
 
-    async def _put_back(self, attempt: Attempt, remote: Remote) -> None:
-        """Let the offer wait in its inbox, which queues it again as there is room: a full disk is nobody's failure."""
-        async with attempt.commit() as connection:
-            await store.set_waiting(connection, remote.id)
-        log.warning("fetch.put_back", product=attempt.key, inbox=self.inbox.id, why="storage is nearly full")
-
-    def _limits(self) -> Limits:
-        fetch = self.settings.fetch
-        return Limits(fetch.max_product_bytes, fetch.max_members, fetch.max_ratio)
-
-    async def _opened(self) -> Source:
-        async with self._opening:
-            if self._source is None:
-                self._source = await open_source(self.inbox, self.settings)
-            return self._source
-
 
 async def free_share(storage: Storage) -> float | None:
     """The share of storage that is free, 0 to 1; None where nobody can tell."""
@@ -166,9 +230,5 @@ async def free_share(storage: Storage) -> float | None:
     return None if found is None else found[0] / max(1, found[1])
 
 
-def _abandoned_by(attempt: Attempt) -> Callable[[], None]:
-    def check() -> None:
-        if attempt.lost:
-            raise attempt.void()
-
-    return check
+def _full() -> StorageFull:
+    return StorageFull("storage is nearly full", advice="make room; it is fetched as there is some")

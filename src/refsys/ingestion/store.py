@@ -1,51 +1,89 @@
-"""The SQL of ingestion; the functions it calls are in migration 0020."""
+"""What the rest of ingestion asks of the memory: claim offers, say what became of them, and the state of inboxes.
+
+The functions that the SQL calls are in migration 0026.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 
-from refsys.core.steps import PRIORITY_BACKLOG
-from refsys.core.times import format_instant
-from refsys.ingestion.model import FETCH, Offer, Remote
+from refsys.ingestion.model import Offer, Remote, SessionFile
 
-_SUCCEEDED = """
-UPDATE ingestion.inbox
-   SET cursor = greatest(cursor, $2), looked_at = clock_timestamp(), succeeded_at = clock_timestamp(), failures = 0,
-       problem = $3
- WHERE id = $1
+#: The states of remote files (migration 0021), in the order of their lives.
+STATES: Final = (
+    *("seen", "waiting", "queued", "fetching", "stored"),
+    *("filtered", "duplicate", "superseded", "failed", "expired"),
+)
+#: Most characters of a problem that are kept.
+LONGEST_PROBLEM: Final = 2000
+_REMOTE: Final = "SELECT * FROM ingestion.remote WHERE id = $1"
+_CLAIM: Final = "SELECT * FROM ingestion.claim($1, $2) ORDER BY id"
+_HOLD: Final = """
+SELECT id FROM ingestion.remote
+ WHERE id = ANY ($1) AND state = 'fetching' AND token = $2 ORDER BY id FOR UPDATE
 """
-_FAILED = """
-UPDATE ingestion.inbox SET looked_at = clock_timestamp(), failures = failures + 1, problem = $2 WHERE id = $1
-RETURNING failures
+_STORED: Final = """
+SELECT ingestion.set_stored(s.file, s.content) FROM unnest($1::bigint[], $2::bigint[]) AS s(file, content)
 """
-_REMOTE = """
-SELECT id, inbox, state, remote_id, version, name, size, checksums, published_at, origin_at, priority, found_at,
-       product, tries
-  FROM ingestion.remote WHERE id = $1
+_APART: Final = """
+WITH apart AS (
+    UPDATE ingestion.remote r
+       SET state = 'queued', token = NULL, problem = p.problem, state_at = clock_timestamp()
+      FROM unnest($1::bigint[], $2::text[]) AS p(id, problem)
+     WHERE r.id = p.id AND r.state = 'fetching' AND r.token = $3
+    RETURNING r.id, r.inbox, r.priority, ingestion.step_key(r) AS key
+)
+SELECT work.enqueue('ingestion.fetch.' || a.inbox, a.key, jsonb_build_object('remote_id', a.id), a.priority, NULL, 1)
+  FROM apart a ORDER BY a.id
 """
-_STORED = """
-UPDATE ingestion.remote SET state = 'stored', stored_at = clock_timestamp(), content_id = $2 WHERE id = $1
+_PUT_BACK: Final = """
+UPDATE ingestion.remote
+   SET state = 'waiting', token = NULL, not_before = $3, problem = $4, state_at = clock_timestamp()
+ WHERE id = ANY ($1) AND state = 'fetching' AND token = $2
+RETURNING id
 """
-_LOCK = "SELECT state = 'queued' FROM ingestion.remote WHERE id = $1 FOR UPDATE"
-_INBOXES = """
-SELECT i.id, i.cursor, i.looked_at, i.succeeded_at, i.failures, i.problem,
-       count(r.id) FILTER (WHERE r.state = 'waiting') AS waiting,
-       count(r.id) FILTER (WHERE r.state = 'queued') AS queued,
-       count(r.id) FILTER (WHERE r.state = 'stored') AS stored,
-       count(r.id) FILTER (WHERE r.state = 'filtered') AS filtered
-  FROM ingestion.inbox i LEFT JOIN ingestion.remote r ON r.inbox = i.id
- GROUP BY i.id ORDER BY i.id
+_FAILED: Final = """
+UPDATE ingestion.remote SET state = 'failed', token = NULL, problem = $3, state_at = clock_timestamp()
+ WHERE id = $1 AND state = 'fetching' AND token = $2
+RETURNING id
+"""
+_EXPIRED: Final = """
+UPDATE ingestion.remote SET state = 'expired', token = NULL, why = $3, state_at = clock_timestamp()
+ WHERE id = $1 AND state = 'fetching' AND token = $2
+RETURNING id
+"""
+_INBOXES: Final = """
+SELECT i.id, i.cursor, i.looked_at, i.succeeded_at, i.failures, i.problem, i.paused_at, i.paused_why, i.back_to,
+       i.reconciled_at, i.reconciled, coalesce(t.states, '{}') AS states, coalesce(t.expired, 0) AS expired_total,
+       coalesce(t.bytes, 0)::bigint AS fetched_bytes,
+       (SELECT count(*) FROM ingestion.remote r WHERE r.inbox = i.id AND r.is_near
+           AND r.state IN ('seen', 'waiting', 'queued', 'fetching', 'failed')) AS near,
+       (SELECT extract(epoch FROM clock_timestamp() - min(r.found_at))::float8 FROM ingestion.remote r
+         WHERE r.inbox = i.id AND r.state IN ('waiting', 'queued', 'fetching')) AS lag_s
+  FROM ingestion.inbox i
+  LEFT JOIN (SELECT s.inbox, jsonb_object_agg(s.state, s.files) AS states,
+                    sum(s.entered) FILTER (WHERE s.state = 'expired')::bigint AS expired,
+                    sum(s.bytes) FILTER (WHERE s.state = 'stored') AS bytes
+               FROM (SELECT inbox, state, sum(files)::bigint AS files, sum(entered) AS entered, sum(bytes) AS bytes
+                       FROM ingestion.tally GROUP BY inbox, state) s
+              GROUP BY s.inbox) t ON t.inbox = i.id
+ ORDER BY i.id
 """
 
 
 @dataclass(frozen=True, slots=True)
 class InboxState:
-    """What an inbox remembers of its looks, and how many offers it has in which state."""
+    """What an inbox remembers of its looks, and how many offers it has in which state.
+
+    `lag_s`: how long ago the oldest one was found that is wanted and not stored; None where there is none. `near`:
+    those that the station deletes soon. `expired_total` and `fetched_bytes` only grow.
+    """
 
     id: str
     cursor: datetime | None
@@ -53,63 +91,85 @@ class InboxState:
     succeeded_at: datetime | None
     failures: int
     problem: str
-    waiting: int
-    queued: int
-    stored: int
-    filtered: int
-
-
-async def open_inbox(connection: asyncpg.Connection, inbox: str) -> datetime | None:
-    """Make the inbox's row where there is none; returns its cursor."""
-    await connection.execute("INSERT INTO ingestion.inbox (id) VALUES ($1) ON CONFLICT DO NOTHING", inbox)
-    cursor: datetime | None = await connection.fetchval("SELECT cursor FROM ingestion.inbox WHERE id = $1", inbox)
-    return cursor
-
-
-async def enter(connection: asyncpg.Connection, inbox: str, offers: Sequence[tuple[Offer, str, int, str]]) -> int:
-    """Enter offers in their order; returns how many are new.
-
-    With each: its product's name, its priority, and why it is left alone ("" = it is wanted).
-    """
-    rows = [_row(*offer) for offer in offers]
-    fresh: int = await connection.fetchval("SELECT ingestion.enter($1, $2)", inbox, rows)
-    return fresh
-
-
-async def look_succeeded(
-    connection: asyncpg.Connection, inbox: str, cursor: datetime | None, problem: str = ""
-) -> None:
-    """Note a look, or a piece of one, whose newest publication date is `cursor`; the cursor never goes back."""
-    await connection.execute(_SUCCEEDED, inbox, cursor, problem)
-
-
-async def look_failed(connection: asyncpg.Connection, inbox: str, problem: str) -> int:
-    """Note a failed look; returns how many have failed in a row."""
-    failures: int = await connection.fetchval(_FAILED, inbox, problem)
-    return failures
-
-
-async def has_waiting(connection: asyncpg.Connection, inbox: str) -> bool:
-    """Whether an offer waits to be queued."""
-    waits: bool = await connection.fetchval(
-        "SELECT EXISTS (SELECT 1 FROM ingestion.remote WHERE inbox = $1 AND state = 'waiting')", inbox
-    )
-    return waits
-
-
-async def dispatch(connection: asyncpg.Connection, inbox: str, most: int) -> int:
-    """Queue up to `most` waiting offers for the inbox's stage; returns how many."""
-    queued: int = await connection.fetchval(
-        "SELECT ingestion.dispatch($1, $2, $3, $4)", inbox, FETCH + inbox, most, PRIORITY_BACKLOG
-    )
-    return queued
+    paused_at: datetime | None
+    paused_why: str
+    back_to: datetime | None
+    reconciled_at: datetime | None
+    reconciled: dict[str, Any] | None
+    states: dict[str, int]
+    expired_total: int
+    fetched_bytes: int
+    near: int
+    lag_s: float | None
 
 
 async def fetch_remote(connection: asyncpg.Connection, remote_id: int) -> Remote | None:
     """One remembered offer."""
     row = await connection.fetchrow(_REMOTE, remote_id)
-    if row is None:
-        return None
+    return None if row is None else remote_of(row)
+
+
+async def claim(connection: asyncpg.Connection, remote_ids: Sequence[int], token: UUID) -> list[Remote]:
+    """Take offers for an attempt (queued, failed, or left by an attempt before): their state is `fetching` then.
+
+    Those that it shall not bring are missing: brought or given up meanwhile, a session's file that another inbox
+    brings, or an inbox that is paused. Call it in a transaction of its own.
+    """
+    return [remote_of(row) for row in await connection.fetch(_CLAIM, list(remote_ids), token)]
+
+
+async def hold(connection: asyncpg.Connection, remote_ids: Sequence[int], token: UUID) -> set[int]:
+    """Which of these offers this attempt still has to bring; holds their rows, so that nobody supersedes them."""
+    return {row["id"] for row in await connection.fetch(_HOLD, list(remote_ids), token)}
+
+
+async def set_stored(connection: asyncpg.Connection, contents: Mapping[int, int]) -> None:
+    """Note that the bytes of offers are in the catalogue: offer by content.
+
+    Other inboxes' offers of a session's file are duplicates then.
+    """
+    await connection.execute(_STORED, list(contents), list(contents.values()))
+
+
+async def set_apart(connection: asyncpg.Connection, problems: Mapping[int, str], token: UUID) -> None:
+    """Give offers that failed among others (id: problem) steps of their own."""
+    if problems:
+        told = [problem[:LONGEST_PROBLEM] for problem in problems.values()]
+        await connection.execute(_APART, list(problems), told, token)
+
+
+async def put_back(
+    connection: asyncpg.Connection,
+    remote_ids: Sequence[int],
+    token: UUID,
+    *,
+    not_before: datetime | None = None,
+    problem: str = "",
+) -> int:
+    """Let claimed offers wait in their inbox again, until `not_before`; returns how many of them this attempt had."""
+    return len(await connection.fetch(_PUT_BACK, list(remote_ids), token, not_before, problem[:LONGEST_PROBLEM]))
+
+
+async def set_failed(connection: asyncpg.Connection, remote_id: int, token: UUID, problem: str) -> bool:
+    """Note that an offer cannot be brought, as its step is parked; False where it is not this attempt's any more."""
+    return await connection.fetchval(_FAILED, remote_id, token, problem[:LONGEST_PROBLEM]) is not None
+
+
+async def set_expired(connection: asyncpg.Connection, remote_id: int, token: UUID, why: str) -> bool:
+    """Note that the station has an offer no more; False where it is not this attempt's any more."""
+    return await connection.fetchval(_EXPIRED, remote_id, token, why[:LONGEST_PROBLEM]) is not None
+
+
+async def inbox_states(connection: asyncpg.Connection) -> list[InboxState]:
+    """Every inbox that ever looked."""
+    return [InboxState(**row) for row in await connection.fetch(_INBOXES)]
+
+
+def remote_of(row: asyncpg.Record) -> Remote:
+    """A row of ingestion.remote."""
+    session = None
+    if row["session_name"] is not None:
+        session = SessionFile(row["session_name"], row["retransfer"], row["channel"], row["block"], row["is_final"])
     offer = Offer(
         remote_id=row["remote_id"],
         version=row["version"],
@@ -118,51 +178,10 @@ async def fetch_remote(connection: asyncpg.Connection, remote_id: int) -> Remote
         published_at=row["published_at"],
         origin_at=row["origin_at"],
         checksums=row["checksums"],
+        evicted_at=row["evicted_at"],
+        path=row["path"],
+        session=session,
     )
     return Remote(
-        row["id"],
-        row["inbox"],
-        row["state"],
-        offer,
-        row["priority"],
-        row["found_at"],
-        row["product"],
-        row["tries"],
+        row["id"], row["inbox"], row["state"], offer, row["priority"], row["found_at"], row["product"], row["tries"]
     )
-
-
-async def is_wanted(connection: asyncpg.Connection, remote_id: int) -> bool:
-    """Whether an offer is still to be brought; holds its row, so that nobody supersedes it meanwhile."""
-    return bool(await connection.fetchval(_LOCK, remote_id))
-
-
-async def set_stored(connection: asyncpg.Connection, remote_id: int, content_id: int) -> None:
-    """Note that an offer's bytes are in the catalogue."""
-    await connection.execute(_STORED, remote_id, content_id)
-
-
-async def set_waiting(connection: asyncpg.Connection, remote_id: int) -> None:
-    """Take an offer back from the queue, unless a newer one superseded it meanwhile."""
-    await connection.execute(
-        "UPDATE ingestion.remote SET state = 'waiting' WHERE id = $1 AND state = 'queued'", remote_id
-    )
-
-
-async def inbox_states(connection: asyncpg.Connection) -> list[InboxState]:
-    """Every inbox that ever looked."""
-    return [InboxState(**row) for row in await connection.fetch(_INBOXES)]
-
-
-def _row(offer: Offer, product: str, priority: int, why: str) -> dict[str, Any]:
-    return {
-        "remote_id": offer.remote_id,
-        "version": offer.version,
-        "name": offer.name,
-        "product": product,
-        "why": why,
-        "size": offer.size_bytes,
-        "checksums": offer.checksums,
-        "published_at": None if offer.published_at is None else format_instant(offer.published_at),
-        "origin_at": None if offer.origin_at is None else format_instant(offer.origin_at),
-        "priority": priority,
-    }

@@ -15,7 +15,7 @@ from refsys.infra.postgres import DATABASE_ERRORS, MIGRATED_PACKAGES, connected,
 from refsys.infra.runfile import RunRecord, is_held, read_run
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.telemetry import QUEUES_SQL, RULES_SQL
-from refsys.ingestion.store import InboxState, inbox_states
+from refsys.ingestion.store import STATES, InboxState, inbox_states
 from refsys.runtime import services
 from refsys.runtime.isolation import Isolation, look
 from refsys.web.identity.rules import anonymous_choice
@@ -174,4 +174,7 @@ def _remembered(state: InboxState | None, now: datetime) -> dict[str, Any]:
         return {}
     looked_s_ago = None if state.looked_at is None else round((now - state.looked_at).total_seconds(), 1)
     told = "failing" if state.failures else "ok" if state.looked_at else _UNKNOWN["state"]
-    return asdict(state) | {"state": told, "looked_s_ago": looked_s_ago}
+    told = "paused" if state.paused_at else told
+    counts = dict.fromkeys(STATES, 0) | state.states
+    remembered = {name: value for name, value in asdict(state).items() if name != "states"}
+    return remembered | counts | {"state": told, "looked_s_ago": looked_s_ago}

@@ -45,9 +45,9 @@ async def run_inboxes(
     settings: Settings, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry, stop: asyncio.Event
 ) -> None:
     """Poll every inbox until `stop`."""
-    from refsys.ingestion import inbox
+    from refsys.ingestion.inboxes import service
 
-    await inbox.run_inboxes(settings, pool, storage, types, stop)
+    await service.run_inboxes(settings, pool, storage, types, stop)
 
 
 async def run_subscriptions(settings: Settings, pool: asyncpg.Pool, types: TypeRegistry, stop: asyncio.Event) -> None:
