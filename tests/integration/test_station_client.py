@@ -19,8 +19,8 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from refsys.core.errors import Overloaded, Permanent, RefsysError, Transient
-from refsys.infra.http import Gone, StationClient
+from refsys.core.errors import Gone, Overloaded, Permanent, RefsysError, Transient, Unreachable
+from refsys.infra.http import StationClient
 from refsys.infra.settings import AuthSettings
 from refsys.infra.settings_text import MASK
 from tests.stranger import Stranger, stranger
@@ -149,7 +149,7 @@ async def test_all_who_wait_for_a_token_learn_that_there_is_none(station: Strang
         await wait_for(lambda: station.asked_at("/token"))
         may_answer.set()
         told = await asyncio.gather(*asked, return_exceptions=True)
-        assert {type(error) for error in told} == {Transient}
+        assert {type(error) for error in told} == {Unreachable}
         assert len(station.asked) == 1
         give_tokens(station)
         accept(station, "token-1")
@@ -267,15 +267,16 @@ async def test_no_product_is_to_blame_for_what_a_token_endpoint_answers(
 ) -> None:
     station.answer("/token", status, body)
     error = await refused(station, oauth2(station))
-    assert type(error) is Transient
+    assert type(error) is Unreachable
     assert str(error).startswith(f"token endpoint of the station: {told}")
     assert "token_url" in error.advice
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, Permanent), (401, Transient), (403, Transient), (404, Gone), (408, Transient), (410, Gone), (416, Permanent),
-     (425, Transient), (429, Overloaded), (500, Transient), (501, Transient), (503, Transient)],
+    [(400, Permanent), (401, Unreachable), (403, Transient), (404, Gone), (408, Unreachable), (410, Gone),
+     (416, Permanent), (425, Unreachable), (429, Overloaded), (500, Unreachable), (501, Unreachable),
+     (503, Unreachable)],
 )  # fmt: skip
 async def test_a_status_means_what_to_do_next(station: Stranger, status: int, kind: type) -> None:
     station.answer("/p", status, "because of   the\nweather")
@@ -352,7 +353,8 @@ async def test_a_link_elsewhere_gets_no_credentials_and_the_error_says_so(
             await asking.get_json(f"{elsewhere.url}/next")
     assert not any("Authorization" in asked.headers for asked in elsewhere.asked)
     assert caught.value.advice == (
-        f"credentials go to {station.url} only: should the inbox's url begin with {elsewhere.url}?"
+        f"credentials go to {station.url} only: should the inbox's url begin with {elsewhere.url}, or does 127.0.0.1 "
+        "belong into redirect_hosts of its [[station]]?"
     )
 
 

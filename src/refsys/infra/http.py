@@ -1,35 +1,34 @@
 """HTTP to stations: authenticated requests whose failures say what an operator can do.
 
-Credentials go to the station's own origin only, whatever it links or redirects to, and stand in no error, even where
-the station repeats them.
+Two ways: `ask`, `get` and `get_json` for the event loop (listings, orders), and `open_stream` for threads, which read
+files straight into their buffers. Credentials go to the station's own origin, and to the hosts that its settings allow,
+whatever it links or redirects to, and stand in no error, even where the station repeats them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import re
-import socket
+import http.client
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
 
 import aiohttp
 import orjson
 from yarl import URL
 
-from refsys.core.errors import Gone, Overloaded, Permanent, RefsysError, Transient
+from refsys.core.errors import RefsysError, Transient, Unreachable
+from refsys.infra import station_wire
 from refsys.infra.settings import AuthSettings
-from refsys.infra.settings_text import MASK
+from refsys.infra.station_answers import CONNECTION_ERRORS, Answers, basic_of_client, retry_after, shown
+from refsys.infra.station_errands import Errand
+from refsys.infra.station_streams import HttpStream, span_of
+from refsys.infra.station_wire import Wire, Wires, host_of
 from refsys.infra.tokens import Token, Tokens, read_token
 
-#: Most redirects that are followed.
-_REDIRECTS: Final = 5
+__all__ = ["CONNECTION_ERRORS", "HttpStream", "StationClient", "retry_after"]
+
 #: How long an answer of JSON may take to come, in read timeouts: one that drips in never counts as silent.
 _PATIENCE: Final = 10
 #: Most of an answer that is read to say what was wrong, of a JSON answer, and of a token, in bytes.
@@ -37,17 +36,14 @@ _EXCERPT: Final = 2_000
 _JSON_LIMIT: Final = 64 * 2**20
 _TOKEN_LIMIT: Final = 2**20
 _PIECE: Final = 256 * 2**10
-#: Longest patience that a peer can ask for, in seconds.
-_RETRY_AFTER_LIMIT_S: Final = 86_400.0
-#: Tokens that are kept out of errors; a station may repeat one that is no longer in use.
-_TOKENS_KNOWN: Final = 16
-
-#: What a cut, silent or refused connection raises.
-CONNECTION_ERRORS: Final = (aiohttp.ClientError, OSError, TimeoutError, EOFError)
+#: Most of a redirect's body that is read to keep the connection, in bytes.
+_PASSED_OVER: Final = 64 * 2**10
+#: What is raised on a kept connection that the station has ended meanwhile.
+_ENDED: Final = (ConnectionError, http.client.BadStatusLine, ssl.SSLError)
 
 
 class StationClient:
-    """One station, asked by many tasks. `station` names it in errors, `url` says where it is.
+    """One station, asked by many tasks and threads. `station` names it in errors, `url` says where it is.
 
     Use it as an asynchronous context manager. Timeouts: seconds to connect, and seconds of silence.
     """
@@ -60,24 +56,34 @@ class StationClient:
         url: str,
         connect_timeout_s: float = 10.0,
         read_timeout_s: float = 60.0,
+        least_bytes_per_s: int = 0,
         verify_tls: bool = True,
         connections: int = 16,
     ) -> None:
         self.station = station
         self._auth = auth
-        self._origin = URL(url).origin()
+        self._answers = Answers(station, auth, URL(url).origin())
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s, sock_read=read_timeout_s)
         self._patience_s = connect_timeout_s + _PATIENCE * read_timeout_s
-        self._verify_tls = verify_tls
         self._connections = connections
+        self._tls = _tls_context(verify_tls)
+        self._wires = Wires(
+            tls=self._tls,
+            proxy="",
+            connect_timeout_s=connect_timeout_s,
+            silence_s=read_timeout_s,
+            patience_s=self._patience_s,
+            least_bytes_per_s=least_bytes_per_s,
+        )
+        self._pruning: asyncio.TimerHandle | None = None
         self._session: aiohttp.ClientSession
+        self._loop: asyncio.AbstractEventLoop
         self._tokens = Tokens(self._grant)
-        self._known: deque[str] = deque(maxlen=_TOKENS_KNOWN)
 
     async def __aenter__(self) -> StationClient:
-        tls: ssl.SSLContext | bool = ssl.create_default_context() if self._verify_tls else False
+        self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls, limit=self._connections),
+            connector=aiohttp.TCPConnector(ssl=self._tls, limit=self._connections),
             timeout=self._timeout,
             auto_decompress=True,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -86,17 +92,23 @@ class StationClient:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        if self._pruning is not None:
+            self._pruning.cancel()
+        self._wires.close()
         await self._tokens.close()
         await self._session.close()
 
     @contextlib.asynccontextmanager
-    async def get(self, url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def ask(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful answer (2xx, or 416 where a range was asked for), redirects followed.
 
-        Raises Gone, Overloaded, Transient or Permanent as the status says; CONNECTION_ERRORS are the caller's, who
-        knows whether it can go on where it stopped.
+        Raises Gone, Overloaded, Unreachable, Transient or Permanent as the status says; CONNECTION_ERRORS are the
+        caller's, who knows whether it can go on where it stopped.
         """
-        response = await self._answer(self._target(url, "links"), dict(headers or {}))
+        errand = Errand(self._answers, self._auth, method, url, headers or {})
+        response = await self._answer(errand, body)
         try:
             if response.status >= 300 and not (response.status == 416 and "Range" in (headers or {})):
                 raise await self._refusal(response)
@@ -104,6 +116,12 @@ class StationClient:
         finally:
             # what was not read cannot be read past: the connection ends with it
             response.close() if not response.content.at_eof() else response.release()
+
+    def get(
+        self, url: str, headers: Mapping[str, str] | None = None
+    ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """`ask` with GET."""
+        return self.ask("GET", url, headers)
 
     async def get_json(self, url: str) -> Any:
         """The JSON at a URL. Raises Transient where the answer is something else, or the connection fails."""
@@ -113,152 +131,194 @@ class StationClient:
                     body = await _read(response, _JSON_LIMIT)
         except _TooLong as error:
             raise Transient(
-                f"answered {_shown(response.url)} with {error}",
+                f"answered {shown(response.url)} with {error}",
                 subject=self.station,
                 advice="set the inbox's page_size lower, or ask the station what it sends",
             ) from error
         except CONNECTION_ERRORS as error:
-            raise self._unreachable(error) from error
+            raise self._answers.unreachable(error) from error
         try:
             return orjson.loads(body)
         except ValueError as error:
-            kind = response.headers.get("Content-Type", "no content type")
+            kind, excerpt = response.headers.get("Content-Type", "no content type"), self._answers.excerpt
             raise Transient(
-                f"answered {_shown(response.url)} with {self._excerpt(kind)} that is not JSON: {self._excerpt(body)}",
+                f"answered {shown(response.url)} with {excerpt(kind)} that is not JSON: {excerpt(body)}",
                 subject=self.station,
                 advice="is the inbox's url the OData root, and no login page or proxy in between?",
             ) from error
 
-    async def _answer(self, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        renewed = False
-        for _ in range(_REDIRECTS + 1):
-            ours = url.origin() == self._origin
-            token = await self._tokens.current() if ours and self._auth.kind == "oauth2" else None
-            credentials = self._credentials(token) if ours else {}
-            response = await self._session.get(url, headers={**headers, **credentials}, allow_redirects=False)
-            if response.status == 401 and token is not None and not renewed:
-                renewed = True
-                response.release()
-                await self._tokens.replace(token)
-                continue
-            if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
-                response.release()
-                url = self._target(response.headers["Location"], "redirects", url)
-                continue
-            return response
-        raise Transient(f"redirects more than {_REDIRECTS} times, last to {_shown(url)}", subject=self.station)
+    def open_stream(self, url: str, start: int = 0, stop: int | None = None, tag: str = "") -> HttpStream:
+        """The bytes at a URL from `start` to `stop` (exclusive; None = the end), for a thread; blocks until they begin.
 
-    def _target(self, text: str, how: str, base: URL | None = None) -> URL:
-        """Where a link or redirect leads; what is escaped in it stays as it is, for it may be signed."""
+        With a `tag` (of an earlier stream of the same URL), what comes from `start` on is of that content. Where that
+        cannot be had (other content, no ranges understood), the stream's `start` is 0. Raises Gone, Overloaded,
+        Unreachable, Transient or Permanent as the status says, Unreachable where the connection fails. Threads only,
+        while the event loop runs elsewhere, which brings the tokens.
+        """
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": aiohttp.http.SERVER_SOFTWARE}
+        if start or stop is not None:
+            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+            if tag:
+                headers["If-Range"] = tag
+        errand = Errand(self._answers, self._auth, "GET", url, headers)
         try:
-            target = URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
-            target = (base.join(target) if base is not None else target).with_user(None)
-            target.origin()
-            (target.raw_host or "").encode("idna")  # as the resolver will
-        except ValueError as error:
-            raise Permanent(f"{how} to {ascii(text)[:200]}, which is no URL", subject=self.station) from error
-        if target.scheme not in ("http", "https"):
-            raise Permanent(f"{how} to {target.scheme}:, which is not HTTP", subject=self.station)
-        return target
+            answer, wire = self._answer_on_wire(errand)
+            if answer.status not in (200, 206, 416) or (answer.status != 200 and "Range" not in headers):
+                raise self._refusal_on_wire(errand.url, answer, wire)
+            span = span_of(answer, start, stop, tag)
+        except (*CONNECTION_ERRORS, ValueError) as error:
+            raise self._answers.unreachable(error) from error
+        if span is None:
+            # a part of something else than was asked for: then everything
+            wire.hang_up()
+            return self.open_stream(url)
+        return HttpStream(
+            answer,
+            wire,
+            span,
+            throttle=lambda count, closed: None,
+            release=lambda is_usable: self._release(errand.url, wire) if is_usable else None,
+        )
 
-    def _credentials(self, token: Token | None) -> dict[str, str]:
-        if token is not None:
-            name = self._auth.token_header
-            return {name: f"Bearer {token.access}" if name == "Authorization" else token.access}
-        if self._auth.kind == "basic":
-            return {"Authorization": aiohttp.encode_basic_auth(self._auth.user, self._auth.password.get_secret_value())}
-        return {}
+    async def _answer(self, errand: Errand, body: bytes | None) -> aiohttp.ClientResponse:
+        while True:
+            headers = errand.headers(await self._token(errand.refused) if errand.wants_token else None)
+            response = await self._session.request(
+                errand.method,
+                errand.url,
+                headers=headers,
+                data=body if errand.keeps_body else None,
+                allow_redirects=False,
+            )
+            try:
+                goes_on = errand.goes_on(response.status, response.headers.get("Location"))
+            except RefsysError:
+                response.close()
+                raise
+            if not goes_on:
+                return response
+            response.release()
+
+    def _answer_on_wire(self, errand: Errand) -> tuple[http.client.HTTPResponse, Wire]:
+        while True:
+            token = self._token_for_thread(errand.refused) if errand.wants_token else None
+            url = errand.url
+            answer, wire = self._exchange(url, errand.headers(token))
+            try:
+                if not errand.goes_on(answer.status, answer.headers.get("Location")):
+                    return answer, wire
+                if answer.will_close or answer.length is None or answer.length > _PASSED_OVER:
+                    wire.hang_up()
+                else:
+                    wire.be_patient()
+                    answer.read()
+                    self._release(url, wire)
+            except BaseException:
+                wire.hang_up()
+                raise
+
+    def _exchange(self, url: URL, headers: Mapping[str, str]) -> tuple[http.client.HTTPResponse, Wire]:
+        """One request and the head of its answer; a kept connection that has ended meanwhile is replaced once."""
+        port = "" if url.is_default_port() else f":{url.port}"
+        headers = {"Host": f"{host_of(url)}{port}", **headers}
+        wire = self._wires.take(url)
+        while True:
+            is_kept = wire.answers > 0
+            try:
+                wire.send("GET", self._wires.target(url), headers)
+                return wire.response("GET"), wire
+            except BaseException as error:
+                wire.hang_up()
+                if not (is_kept and isinstance(error, _ENDED)):
+                    raise
+            wire = self._wires.take(url, fresh=True)
+
+    def _release(self, url: URL, wire: Wire) -> None:
+        self._wires.give_back(url, wire)
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the client with it
+            self._loop.call_soon_threadsafe(self._prune_later)
+
+    def _prune_later(self) -> None:
+        if self._pruning is None:
+            self._pruning = self._loop.call_later(1.25 * station_wire.IDLE_S, self._prune)
+
+    def _prune(self) -> None:
+        self._pruning = None
+        if self._wires.prune():
+            self._prune_later()
+
+    async def _token(self, refused: Token | None) -> Token:
+        return await (self._tokens.current() if refused is None else self._tokens.replace(refused))
+
+    def _token_for_thread(self, refused: Token | None) -> Token:
+        coming = asyncio.run_coroutine_threadsafe(self._token(refused), self._loop)
+        try:
+            return coming.result(2 * self._patience_s)
+        except BaseException:
+            coming.cancel()
+            raise
 
     async def _grant(self, before: Token | None) -> Token:
-        """Ask the token endpoint (RFC 6749 4.3, 6). Whatever it answers, no product is to blame: raises Transient."""
-        if before is not None:
-            form = {"grant_type": "refresh_token", "refresh_token": before.refresh}
-        else:
-            password = self._auth.password.get_secret_value()
-            form = {"grant_type": "password", "username": self._auth.user, "password": password}
-        if self._auth.client_id:
-            form["client_id"] = self._auth.client_id
-        if secret := self._auth.client_secret.get_secret_value():
-            form["client_secret"] = secret
+        """Ask the token endpoint (RFC 6749 4.3, 4.4, 6). Whatever it answers, no product is to blame: Unreachable."""
         subject = f"token endpoint of {self.station}"
         try:
             async with (
                 asyncio.timeout(self._patience_s),
-                self._session.post(self._auth.token_url, data=form, allow_redirects=False) as response,
+                self._session.post(
+                    self._auth.token_url,
+                    data=self._token_form(before),
+                    headers=self._token_headers(),
+                    allow_redirects=False,
+                ) as response,
             ):
                 if response.status != 200:
                     refusal = await self._refusal(response)
-                    raise Transient(
+                    raise Unreachable(
                         refusal.message,
                         subject=subject,
-                        advice="check token_url, user, password and client_id in the inbox's auth",
+                        advice="check token_url, grant, user, password and client_id in the inbox's auth",
                         retry_after_s=refusal.retry_after_s if isinstance(refusal, Transient) else None,
                     )
                 token = read_token(await _read(response, _TOKEN_LIMIT), before)
         except CONNECTION_ERRORS as error:
-            raise self._unreachable(error, subject) from error
+            raise self._answers.unreachable(error, subject) from error
         except ValueError as error:
-            raise Transient(f"answers with {error}", subject=subject, advice="is token_url right?") from error
-        self._known += [token.access, token.refresh]
+            raise Unreachable(f"answers with {error}", subject=subject, advice="is token_url right?") from error
+        self._answers.learn(token.access, token.refresh)
         return token
 
+    def _token_form(self, before: Token | None) -> dict[str, str]:
+        auth = self._auth
+        if before is not None:
+            form = {"grant_type": "refresh_token", "refresh_token": before.refresh}
+        elif auth.grant == "password":
+            form = {"grant_type": "password", "username": auth.user, "password": auth.password.get_secret_value()}
+        else:
+            form = {"grant_type": "client_credentials"}
+        if auth.client_auth == "body":
+            form |= {"client_id": auth.client_id, "client_secret": auth.client_secret.get_secret_value()}
+        form["scope"] = auth.scope
+        return {name: text for name, text in form.items() if text}
+
+    def _token_headers(self) -> dict[str, str]:
+        headers = {header.name: header.value.get_secret_value() for header in self._auth.header}
+        if self._auth.client_auth == "basic":
+            headers["Authorization"] = f"Basic {basic_of_client(self._auth)}"
+        return headers
+
     async def _refusal(self, response: aiohttp.ClientResponse) -> RefsysError:
-        """What a status means."""
-        excerpt = ""
+        excerpt = b""
         with contextlib.suppress(*CONNECTION_ERRORS):
-            excerpt = self._excerpt(await response.content.read(_EXCERPT))
-        status, subject = response.status, self.station
-        told = f"answered {status} {self._excerpt(response.reason or '')}".rstrip() + f" to {_shown(response.url)}"
-        told += f": {excerpt}" if excerpt else ""
-        patience_s = retry_after(response.headers.get("Retry-After"))
-        if status in (401, 403):
-            return Transient(told, subject=subject, advice=self._advice_on_credentials(response.url))
-        if status in (404, 410):
-            return Gone(told, subject=subject, advice="was it removed there, or is the inbox's url wrong?")
-        if status == 429 or (status == 503 and patience_s is not None):
-            return Overloaded(told, subject=subject, advice="it is asked again later", retry_after_s=patience_s)
-        if status >= 500 or status in (408, 425):
-            return Transient(told, subject=subject, advice="it is asked again", retry_after_s=patience_s)
-        return Permanent(told, subject=subject, advice="what we asked for is not understood there; see the answer")
+            excerpt = await response.content.read(_EXCERPT)
+        patience = response.headers.get("Retry-After")
+        return self._answers.refusal(response.status, response.reason or "", response.url, patience, excerpt)
 
-    def _advice_on_credentials(self, asked: URL) -> str:
-        if self._auth.kind == "none":
-            return "it wants credentials: set the inbox's auth"
-        if asked.origin() != self._origin:
-            return f"credentials go to {self._origin} only: should the inbox's url begin with {asked.origin()}?"
-        return "check user, password and kind in the inbox's auth"
-
-    def _unreachable(self, error: BaseException, subject: str = "") -> Transient:
-        subject = subject or self.station
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            why = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
-            advice = "install the authority that signed it on this machine, or set the inbox's verify_tls to false"
-            return Transient(f"has a certificate that cannot be trusted: {why}", subject=subject, advice=advice)
-        told = str(error) or ("no whole answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            reason = error.os_error
-            why = (
-                reason.strerror
-                if isinstance(reason, socket.gaierror) or not reason.errno
-                else os.strerror(reason.errno)
-            )
-            told = f"{why} ({error.host}:{error.port})"
-        return Transient(f"cannot be reached: {self._excerpt(told)}", subject=subject, advice="it is asked again")
-
-    def _excerpt(self, answer: bytes | str) -> str:
-        """The beginning of what a station says, fit to be shown: printable, in one line, no secret of ours in it."""
-        text = answer if isinstance(answer, str) else answer.decode("utf-8", "replace")
-        for secret in self._secrets():
-            text = text.replace(secret, MASK)
-        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))[:200]
-
-    def _secrets(self) -> list[str]:
-        """What must be in no error, in the forms in which it travels; the longest first."""
-        password, secret = self._auth.password.get_secret_value(), self._auth.client_secret.get_secret_value()
-        basic = self._credentials(None).get("Authorization", "").removeprefix("Basic ")
-        plain = {text for text in (password, secret, basic, *self._known) if text}
-        travelling = {form(text) for text in plain for form in (str, quote, quote_plus, _in_json)}
-        return sorted(travelling, key=len, reverse=True)
+    def _refusal_on_wire(self, url: URL, answer: http.client.HTTPResponse, wire: Wire) -> RefsysError:
+        excerpt = b""
+        with contextlib.suppress(*CONNECTION_ERRORS):
+            excerpt = answer.read1(_EXCERPT)
+        wire.hang_up()
+        return self._answers.refusal(answer.status, answer.reason, url, answer.headers.get("Retry-After"), excerpt)
 
 
 class _TooLong(ValueError):
@@ -276,23 +336,10 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return bytes(body)
 
 
-def retry_after(text: str | None) -> float | None:
-    """Seconds, from either form of Retry-After (RFC 9110 10.2.3), a day at most; None where it says nothing."""
-    if not text:
-        return None
-    seconds: float | None = None
-    if re.fullmatch(r"\s*\d{1,12}(\.\d*)?\s*", text, re.ASCII):
-        seconds = float(text)
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
-        instant = parsedate_to_datetime(text)
-        seconds = (instant.replace(tzinfo=instant.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return None if seconds is None else min(max(0.0, seconds), _RETRY_AFTER_LIMIT_S)
-
-
-def _in_json(text: str) -> str:
-    return orjson.dumps(text).decode()[1:-1]
-
-
-def _shown(url: URL) -> str:
-    """A URL without what may be secret in it."""
-    return str(url.with_query(None).with_user(None).with_password(None))[:300]
+def _tls_context(verify: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
