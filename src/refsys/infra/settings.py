@@ -325,6 +325,9 @@ class StationSettings(Section):
     """A station that inboxes name by `station`: what all of them together may ask of it."""
 
     name: str = Field(min_length=1, description="name by which inboxes refer to it")
+    code: str = Field(
+        "", pattern=r"^[A-Z0-9_]{0,4}$", description="its code in acquisition plans (MPL_SP), as SGS_; empty = not known"
+    )
     connections: int = Field(8, ge=1, le=256, description="connections to it at the same time, over all workers")
     bytes_per_s: int = Field(0, ge=0, description="bytes a second that are fetched from it, over all workers; 0 = any")
     redirect_hosts: tuple[str, ...] = Field(
