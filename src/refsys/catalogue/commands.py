@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,8 @@ from refsys.catalogue.store import fetch_current
 from refsys.core import steps
 from refsys.core.errors import InvalidProduct
 from refsys.core.grams import name_grams
-from refsys.core.products import Arrival, Description, check_name, product_id
+from refsys.core.products import Arrival, Description, FileEntry, check_name, product_id
+from refsys.core.times import format_instant
 from refsys.infra.work import emit, enqueue
 from refsys.missions import Recognised, storage_base
 
@@ -25,18 +27,30 @@ DESCRIBE = "catalogue.describe"
 DISCARD = "catalogue.discard"
 
 _ARRIVE = """
-WITH content AS (
+WITH arrival AS MATERIALIZED (
+    SELECT a.* FROM ROWS FROM (jsonb_to_recordset($1) AS (
+        name text, base text, source text, mission text, on_change text, completeness text, available_at timestamptz,
+        t0_raw timestamptz, origin_size bigint, origin_checksums jsonb, size bigint, digest bytea,
+        found_at timestamptz, inputs uuid[], in_place boolean, priority int)) WITH ORDINALITY
+        AS a(name, base, source, mission, on_change, completeness, available_at, t0_raw, origin_size, origin_checksums,
+             size, digest, found_at, inputs, in_place, priority, place)
+), content AS (
     INSERT INTO catalogue.content (name, base, source, mission, on_change, completeness, available_at, t0_raw,
                                    origin_size, origin_checksums, size, digest, found_at, inputs, in_place)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $22, $23)
-    RETURNING id
+    SELECT name, base, source, mission, on_change, completeness, available_at, t0_raw, origin_size, origin_checksums,
+           size, digest, found_at, inputs, in_place
+      FROM arrival ORDER BY place
+    RETURNING id, name, base
 ), file AS (
     INSERT INTO catalogue.file (content_id, ordinal, path, is_folder, size, crc32, md5, blake3)
-    SELECT content.id, f.ordinal, f.path, f.is_folder, f.size, f.crc32, f.md5, f.blake3
-    FROM content, unnest($14::text[], $15::boolean[], $16::bigint[], $17::bigint[], $18::bytea[], $19::bytea[])
-        WITH ORDINALITY AS f(path, is_folder, size, crc32, md5, blake3, ordinal)
+    SELECT c.id, f.ordinal, f.path, f.is_folder, f.size, f.crc32, f.md5, f.blake3
+      FROM content c
+      JOIN unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::boolean[], $7::bigint[], $8::bigint[],
+                  $9::bytea[], $10::bytea[])
+           AS f(name, base, ordinal, path, is_folder, size, crc32, md5, blake3) USING (name, base)
 )
-SELECT id, work.emit($20, $1, jsonb_build_object('content_id', id), $21, 1) FROM content
+SELECT c.id, work.emit($11, c.name, jsonb_build_object('content_id', c.id), a.priority, 1)
+  FROM content c JOIN arrival a USING (name, base) ORDER BY a.place
 """
 
 #: What a description and its content say of a product; all of it is replaced with other bytes.
@@ -120,35 +134,39 @@ async def arrive(connection: asyncpg.Connection, arrival: Arrival, *, priority: 
 
     Announces `product.arrived`. Raises HostileInput when the name cannot be a product's.
     """
-    check_name(arrival.name)
-    files = sorted(arrival.files, key=lambda entry: entry.path)
-    content_id: int = await connection.fetchval(
-        _ARRIVE,
-        arrival.name,
-        arrival.base,
-        arrival.source,
-        arrival.mission,
-        arrival.on_change,
-        arrival.completeness,
-        arrival.available_at,
-        arrival.t0_raw,
-        arrival.origin_size_bytes,
-        arrival.origin_checksums,
-        sum(entry.size_bytes for entry in files),
-        content_digest(files),
-        arrival.found_at,
-        [entry.path for entry in files],
-        [entry.is_folder for entry in files],
-        [entry.size_bytes for entry in files],
-        [entry.crc32 for entry in files],
-        [entry.md5 for entry in files],
-        [entry.blake3 for entry in files],
-        steps.PRODUCT_ARRIVED,
-        steps.onwards(priority),
-        list(arrival.inputs),
-        arrival.in_place,
-    )
+    [content_id] = await arrive_many(connection, [(arrival, priority)])
     return content_id
+
+
+async def arrive_many(connection: asyncpg.Connection, arrivals: Sequence[tuple[Arrival, int]]) -> list[int]:
+    """The same for several products, each with its priority; no two have both name and base in common."""
+    for arrival, _ in arrivals:
+        check_name(arrival.name)
+    if not arrivals:
+        return []
+    tables = [sorted(arrival.files, key=lambda entry: entry.path) for arrival, _ in arrivals]
+    rows = [_arrival_row(arrival, files, priority) for (arrival, priority), files in zip(arrivals, tables, strict=True)]
+    files = [
+        (arrival.name, arrival.base, ordinal, entry)
+        for (arrival, _), table in zip(arrivals, tables, strict=True)
+        for ordinal, entry in enumerate(table, 1)
+    ]
+    entries = [entry for *_, entry in files]
+    found = await connection.fetch(
+        _ARRIVE,
+        rows,
+        [name for name, *_ in files],
+        [base for _, base, *_ in files],
+        [ordinal for _, _, ordinal, _ in files],
+        [entry.path for entry in entries],
+        [entry.is_folder for entry in entries],
+        [entry.size_bytes for entry in entries],
+        [entry.crc32 for entry in entries],
+        [entry.md5 for entry in entries],
+        [entry.blake3 for entry in entries],
+        steps.PRODUCT_ARRIVED,
+    )
+    return [row["id"] for row in found]
 
 
 async def describe(
@@ -266,6 +284,31 @@ async def discard_orphans(connection: asyncpg.Connection, bases: Sequence[str]) 
     return [orphan["name"] for orphan in orphans]
 
 
+def _arrival_row(arrival: Arrival, files: Sequence[FileEntry], priority: int) -> dict[str, Any]:
+    return {
+        "name": arrival.name,
+        "base": arrival.base,
+        "source": arrival.source,
+        "mission": arrival.mission,
+        "on_change": arrival.on_change,
+        "completeness": arrival.completeness,
+        "available_at": _text(arrival.available_at),
+        "t0_raw": _text(arrival.t0_raw),
+        "origin_size": arrival.origin_size_bytes,
+        "origin_checksums": arrival.origin_checksums,
+        "size": sum(entry.size_bytes for entry in files),
+        "digest": f"\\x{content_digest(files).hex()}",
+        "found_at": _text(arrival.found_at),
+        "inputs": [str(each) for each in arrival.inputs],
+        "in_place": arrival.in_place,
+        "priority": steps.onwards(priority),
+    }
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+
+
 def _revision_for(current: Product | None, content: Content) -> tuple[int, str]:
     if current is None:
         return 1, "new"
@@ -323,4 +366,14 @@ async def _announce_described(
     )
 
 
-__all__ = ["DESCRIBE", "DISCARD", "arrive", "describe", "discard_orphans", "publish", "revise", "set_packaged"]
+__all__ = [
+    "DESCRIBE",
+    "DISCARD",
+    "arrive",
+    "arrive_many",
+    "describe",
+    "discard_orphans",
+    "publish",
+    "revise",
+    "set_packaged",
+]

@@ -1,4 +1,4 @@
-"""What was delivered becomes a product in storage: an archive is unpacked, a single file is taken as it is."""
+"""A delivered file becomes a product in a batch: an archive is unpacked, a single file is taken as it is."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from refsys.core.products import FileEntry, canonical_name
 from refsys.infra.storage import Batch
 from refsys.ingestion.archives import Limits, store_file, unpack
 from refsys.ingestion.archives.model import go_on
-from refsys.ingestion.model import Place
 from refsys.missions import Recognised
 
 
-def place_delivery(file: BinaryIO, name: str, recognised: Recognised, place: Place) -> tuple[FileEntry, ...]:
-    """Store a delivered file under the name it was offered with (blocking); returns the product's file table."""
-    with place.storage.batch() as batch:
-        return take_delivery(
-            file, name, recognised, base=place.base, batch=batch, limits=place.limits, check=place.check
-        )
+def is_archive(name: str, recognised: Recognised) -> bool:
+    """Whether what is offered under this name has to be unpacked.
+
+    A product that consists of files came as an archive, whatever the name says.
+    """
+    return canonical_name(name) != name or recognised.type.packaging != "bare"
 
 
 def take_delivery(
@@ -31,12 +30,9 @@ def take_delivery(
     limits: Limits,
     check: Callable[[], None] = go_on,
 ) -> tuple[FileEntry, ...]:
-    """Write a delivered file's members, or itself, into a batch; returns the product's file table.
-
-    A product that consists of files came as an archive, whatever the name says.
-    """
+    """Write a delivered file's members, or itself, into a batch; returns the product's file table."""
     product = recognised.name
-    if canonical_name(name) != name or recognised.type.packaging != "bare":
+    if is_archive(name, recognised):
         members = unpack(file, archive=name, product=product, base=base, batch=batch, limits=limits, check=check)
         return tuple(members)
     return (store_file(file, path=product, base=base, batch=batch, limits=limits, check=check),)

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-if TYPE_CHECKING:
-    from refsys.core.products import FileEntry
-    from refsys.infra.storage import Storage
-    from refsys.ingestion.archives import Limits
-    from refsys.missions import Recognised
+from typing import Any, Final, Protocol
 
 #: Begins the names of the stages that fetch: one for each inbox, so that each has its own limits and its own queue.
 FETCH: Final = "ingestion.fetch."
@@ -104,6 +98,8 @@ class Memory:
 class Part:
     """One file of an offer: `path` below the offered folder, "" where the offer itself is the file.
 
+    A path that ends with a slash is an empty folder.
+
     `version` changes whenever its content may have; it is compared before and after fetching.
     """
 
@@ -124,16 +120,6 @@ class Remote:
     found_at: datetime
     product: str = ""
     tries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a product goes: `base` in storage. `check`, called between pieces, raises where the attempt is void."""
-
-    storage: Storage
-    base: str
-    limits: Limits
-    check: Callable[[], None]
 
 
 class Stream(Protocol):
@@ -196,10 +182,6 @@ class Source(Protocol):
 
     async def count(self, start: datetime | None, stop: datetime) -> int | None:
         """How many files the source itself counts that were published in [start, stop); None where it cannot tell."""
-        ...
-
-    async def bring(self, remote: Remote, recognised: Recognised, place: Place) -> tuple[FileEntry, ...]:
-        """Bring a product's bytes, verified, to its place; returns its file table."""
         ...
 
     async def close(self) -> None: ...

@@ -1,6 +1,7 @@
 """Objects as files in a folder: written aside, fsynced, moved into place; read through open descriptors.
 
 <root>/.new/<random>/   what is being written; emptied of what a dead process left (`stale`)
+<root>/.new/partial-…   what is written over more than one attempt (`partials.py`); the same
 <root>/<key>            an object
 """
 
@@ -20,15 +21,17 @@ from refsys.infra.storage.folders import files_in, fsync, newest_write, place, p
 from refsys.infra.storage.localbatch import LocalBatch
 from refsys.infra.storage.model import (
     RESERVED,
-    Batch,
     MissingObject,
     ObjectInfo,
+    OpenBatch,
+    Partial,
     Reader,
     Storage,
     check_folder,
     check_key,
     folder_of,
 )
+from refsys.infra.storage.partials import LocalPartial
 
 _MISSING: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 #: Seconds after which what a process that died was writing is removed.
@@ -48,7 +51,7 @@ class LocalStorage(Storage):
             ) from error
 
     @contextlib.contextmanager
-    def batch(self) -> Iterator[Batch]:
+    def batch(self) -> Iterator[OpenBatch]:
         with room(self.root):
             batch = LocalBatch(self.root, self._aside())
             try:
@@ -56,6 +59,10 @@ class LocalStorage(Storage):
                 batch.commit()
             finally:
                 batch.close()
+
+    def partial(self, name: str) -> Partial:
+        with room(self.root):
+            return LocalPartial(self.root, name)
 
     def stat(self, key: str) -> ObjectInfo | None:
         try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from refsys.core.errors import RefsysError
-from refsys.infra.storage.folders import fsync, place, prune
+from refsys.infra.storage.folders import fsync, place, prune, room
 from refsys.infra.storage.model import BytesWriter, check_key
 
 _BUFFER: Final = 2**20
@@ -22,15 +23,21 @@ class LocalBatch:
         self._root = root
         self._folder = folder
         self._files: dict[str, Path] = {}
+        self._numbers = itertools.count()
         folder.mkdir()
 
     @contextlib.contextmanager
     def create(self, key: str) -> Iterator[BytesWriter]:
-        with self._enter(key).open("wb", buffering=_BUFFER) as file:
+        with room(self._root), self._enter(key).open("wb", buffering=_BUFFER) as file:
             yield file
 
     def put(self, key: str, data: bytes) -> None:
-        self._enter(key).write_bytes(data)
+        with room(self._root):
+            self._enter(key).write_bytes(data)
+
+    def drop(self, key: str) -> None:
+        for each in [each for each in list(self._files) if each == key or each.startswith(f"{key}/")]:
+            self._files.pop(each).unlink(missing_ok=True)
 
     def commit(self) -> None:
         """All bytes on disk, then the names."""
@@ -54,7 +61,7 @@ class LocalBatch:
         check_key(key)
         if key in self._files:
             raise RefsysError("is written twice in one batch", subject=key)
-        path = self._files[key] = self._folder / str(len(self._files))
+        path = self._files[key] = self._folder / str(next(self._numbers))
         return path
 
     def _keep(self, path: Path, final: Path) -> Path | None:

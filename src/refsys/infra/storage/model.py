@@ -71,7 +71,8 @@ class Reader(Protocol):
 class Batch(Protocol):
     """New objects that become durable together when the block ends; an exception takes them all back.
 
-    Nobody may rely on them before: a catalogue that names them is committed after the block.
+    Nobody may rely on them before: a catalogue that names them is committed after the block. Several threads may write
+    different objects.
     """
 
     def create(self, key: str) -> AbstractContextManager[BytesWriter]:
@@ -80,6 +81,52 @@ class Batch(Protocol):
 
     def put(self, key: str, data: bytes) -> None:
         """Write one new object at once."""
+        ...
+
+
+class OpenBatch(Batch, Protocol):
+    """A batch of which single objects can be taken back."""
+
+    def drop(self, key: str) -> None:
+        """Take back the object `key` and all objects in the folder `key`, as far as they were written in this batch."""
+        ...
+
+
+class Partial(Protocol):
+    """An object that is being written and that, where its process dies, another one can go on with.
+
+    `size_bytes` are there; `tag` names the content that they are of.
+    """
+
+    size_bytes: int
+    tag: str
+
+    def pieces(self) -> Iterator[memoryview]:
+        """What is there, in its order; each piece is valid until the next."""
+        ...
+
+    def label(self, tag: str) -> None:
+        """Say which content the bytes are of."""
+        ...
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        """Append. Raises StorageFull."""
+        ...
+
+    def restart(self) -> None:
+        """Forget what is there."""
+        ...
+
+    def commit(self, key: str) -> None:
+        """Make it the object `key`, durably. Raises StorageFull."""
+        ...
+
+    def discard(self) -> None:
+        """Remove it."""
+        ...
+
+    def close(self) -> None:
+        """Leave it to the next one who asks for it."""
         ...
 
 
@@ -92,11 +139,18 @@ class Storage(ABC):
     is_public = False
 
     @abstractmethod
-    def batch(self) -> AbstractContextManager[Batch]:
+    def batch(self) -> AbstractContextManager[OpenBatch]:
         """Write new objects; an existing one is replaced in one move.
 
         An object that a failed batch was to replace is what it was (local), or may be gone (S3).
         """
+
+    def partial(self, name: str) -> Partial | None:
+        """The partial of this name, with what an attempt before has left of it; close it.
+
+        A new one where somebody else has it open, also a process that hangs. None where this storage has none (S3).
+        """
+        return None
 
     @abstractmethod
     def stat(self, key: str) -> ObjectInfo | None:

@@ -20,10 +20,10 @@ from obstore.store import S3Store
 
 from refsys.core.errors import RefsysError, Transient
 from refsys.infra.storage.model import (
-    Batch,
     BytesWriter,
     MissingObject,
     ObjectInfo,
+    OpenBatch,
     Reader,
     Storage,
     check_folder,
@@ -97,7 +97,7 @@ class S3Storage(Storage):
         )
 
     @contextlib.contextmanager
-    def batch(self) -> Iterator[Batch]:
+    def batch(self) -> Iterator[OpenBatch]:
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="s3") as threads:
             batch = _S3Batch(self, threads)
             try:
@@ -219,6 +219,14 @@ class _S3Batch:
     def put(self, key: str, data: bytes) -> None:
         self._enter(key)
         self._send(key, data)
+
+    def drop(self, key: str) -> None:
+        """What cannot be deleted now is swept later."""
+        dropped = [each for each in list(self._sent) if each == key or each.startswith(f"{key}/")]
+        begun = {each: self._sent.pop(each) for each in dropped}
+        wait([future for future in begun.values() if future is not None])
+        with contextlib.suppress(RefsysError):
+            self._storage.delete(list(begun))
 
     def complete(self) -> None:
         _results(self._waiting)

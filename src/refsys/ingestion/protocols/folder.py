@@ -21,15 +21,11 @@ from pathlib import Path
 from typing import Final
 
 from refsys.core.errors import Gone, HostileInput, Transient
-from refsys.core.products import FileEntry
 from refsys.infra.settings import InboxSettings
-from refsys.ingestion.archives import store_folder
-from refsys.ingestion.delivery import place_delivery
-from refsys.ingestion.model import Offer, Part, Place, Remote, Stream
+from refsys.ingestion.model import Offer, Part, Stream
 from refsys.ingestion.protocols.filedrop import FileDrop, Listing, log
 from refsys.ingestion.protocols.settling import Entry
 from refsys.ingestion.sessions import session_file_of
-from refsys.missions import Recognised
 
 _OPEN: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _NOT_THERE: Final = (FileNotFoundError, NotADirectoryError)
@@ -60,10 +56,6 @@ class FolderSource(FileDrop):
         """What lies there now; an entry that may not be looked into is told and passed over."""
         return await asyncio.to_thread(self._listed)
 
-    async def bring(self, remote: Remote, recognised: Recognised, place: Place) -> tuple[FileEntry, ...]:
-        """Copy or unpack; a product that changes meanwhile is left to its next offer."""
-        return await asyncio.to_thread(self._bring, remote.offer, recognised, place)
-
     def parts(self, offer: Offer) -> Sequence[Part]:
         """Raises Transient where it is not as it was offered, and HostileInput for links, devices and pipes in it."""
         members = self._unchanged(offer)
@@ -71,9 +63,9 @@ class FolderSource(FileDrop):
             if member.kind == "other":
                 raise _strange(member.path)
         return [
-            Part(member.path.removeprefix(offer.remote_id).lstrip("/"), member.size_bytes, member.version)
+            Part(path + "/" * (member.kind == "folder"), member.size_bytes, member.version)
             for member in members
-            if member.kind == "file"
+            if (path := member.path.removeprefix(offer.remote_id).lstrip("/")) or member.kind == "file"
         ]
 
     def open(self, offer: Offer, part: Part, start: int = 0, stop: int | None = None, tag: str = "") -> Stream:
@@ -113,27 +105,6 @@ class FolderSource(FileDrop):
                 if self.accepts(entry.path):
                     listing.add(entry)
         return listing
-
-    def _bring(self, offer: Offer, recognised: Recognised, place: Place) -> tuple[FileEntry, ...]:
-        self._unchanged(offer)
-        path = self._folder / offer.remote_id
-        if path.is_dir():
-            with place.storage.batch() as batch:
-                # the entry itself may be a link, as an operator's; links inside it are not followed
-                entries = store_folder(
-                    path.resolve(),
-                    product=recognised.name,
-                    base=place.base,
-                    batch=batch,
-                    limits=place.limits,
-                    check=place.check,
-                )
-                self._unchanged(offer)
-            return tuple(entries)
-        with path.open("rb") as file:
-            delivered = place_delivery(file, offer.name, recognised, place)
-        self._unchanged(offer)
-        return delivered
 
     def _unchanged(self, offer: Offer) -> list[_Member]:
         """Raises Gone or Transient where it is not as it was offered."""
