@@ -29,6 +29,9 @@ class FileStation(ABC):
     `prefix`, `layout`: see `Tree`. `retention`: what is older is evicted; None = nothing is.
     """
 
+    #: Whether a pass that plays here publishes DSIBs.
+    delivers_dsib = True
+
     def __init__(
         self,
         archive: Archive | None = None,

@@ -96,7 +96,7 @@ class Tree:
             self._add(Node(self.folder_of(session, 1).rpartition("/")[0], session.published_at))
         for block in self._archive.blocks():
             path = f"{self.folder_of(block.session, block.channel)}/{block.name}"
-            self._add(Node(path, block.published_at, block.size_bytes, block.content))
+            self._add(Node(path, block.modified_at, block.size_bytes, block.content))
         for node in self._put.values():
             self._add(node)
         for names in self._members.values():

@@ -36,7 +36,7 @@ from refsys.simulation.station.journal import Request
 from refsys.simulation.station.model import Offered
 from refsys.simulation.station.packing import ArchiveKind, Package
 from refsys.simulation.station.sessions import FULL_BLOCK_BYTES, Archive, Block, Session
-from refsys.simulation.station.stations import CadipStation, Station
+from refsys.simulation.station.stations import CadipStation, LtaStation, Station
 
 __all__ = [
     "CADU_BYTES",
@@ -52,6 +52,7 @@ __all__ = [
     "Fault",
     "Held",
     "Html",
+    "LtaStation",
     "Made",
     "NoRange",
     "OAuth2",

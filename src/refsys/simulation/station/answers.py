@@ -63,8 +63,7 @@ class Desk:
         except ValueError:
             raise Refusal(400, f"{entities.name}({key}): is not an id; an id is a GUID without quotes") from None
         if row is None:
-            what = entities.name.removesuffix("s").lower()
-            raise Refusal(404, f"{entities.name}({key}): there is no such {what}")
+            raise Refusal(404, f"{entities.name}({key}): there is no such {entities.singular.lower()}")
         return row
 
     async def listing(self, http: HttpRequest, entities: EntitySet[Any], fault: Fault | None) -> ASGIApp:
@@ -76,12 +75,15 @@ class Desk:
     async def related(
         self, http: HttpRequest, entities: EntitySet[Any], row: Any, name: str, fault: Fault | None
     ) -> ASGIApp:
-        """What a navigation property leads to, all of it: `Sessions(id)/Files`."""
+        """What a navigation property leads to: `Sessions(id)/Files`, `Orders(id)/Product`."""
         if name not in entities.expands:
             raise Refusal(404, f"{name}: there is no such resource")
         target = entities.expands[name]
+        rows = entities.related(row, name)
+        if entities.is_single(name):
+            return await self.entity(http, target, rows[0], fault)
         query = parse_query(http.query_params.multi_items(), target, self.dialect)
-        return await self._page(http, target, query, entities.related(row, name), fault)
+        return await self._page(http, target, query, rows, fault)
 
     async def entity(self, http: HttpRequest, entities: EntitySet[Any], row: Any, fault: Fault | None) -> ASGIApp:
         query = parse_query(http.query_params.multi_items(), entities, self.dialect)
@@ -162,7 +164,8 @@ class Desk:
             entity = self._written(entities.entity(row))
             for name in query.expand:
                 target = entities.expands[name]
-                entity[name] = [self._written(target.entity(each)) for each in entities.related(row, name)]
+                found = [self._written(target.entity(each)) for each in entities.related(row, name)]
+                entity[name] = found[0] if entities.is_single(name) else found
             told.append(entity)
         return told
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from refsys.simulation.station.filters import Kinds, ValueKind
+from refsys.simulation.station.filters import ValueKind
 from refsys.simulation.station.query import EntitySet
 
 _TYPES: Final[Mapping[ValueKind, str]] = {
@@ -61,28 +61,28 @@ def edmx(sets: Iterable[EntitySet[Any]]) -> bytes:
     """The EDMX (OData CSDL 4.0) of entity sets."""
     types, names = "", ""
     for entities in sets:
-        singular = entities.name.removesuffix("s")
         if entities.name == "Products":
             types += _PRODUCT
         else:
-            types += _entity_type(singular, entities.kinds, entities.expands, has_stream=entities.name == "Files")
-        if singular == "Order":
+            types += _entity_type(entities)
+        if entities.name == "Orders":
             types += _ORDER_ACTION
-        names += f'    <EntitySet Name="{entities.name}" EntityType="OData.CSC.{singular}"/>\n'
+        names += f'    <EntitySet Name="{entities.name}" EntityType="OData.CSC.{entities.singular}"/>\n'
     return (_FRAME % (types, names)).encode()
 
 
-def _entity_type(name: str, kinds: Kinds, expands: Mapping[str, EntitySet[Any]], *, has_stream: bool) -> str:
-    keys = ["Id"] if "Id" in kinds else ["SessionId", "Channel"]
-    stream = ' HasStream="true"' if has_stream else ""
+def _entity_type(entities: EntitySet[Any]) -> str:
+    keys = ["Id"] if "Id" in entities.kinds else ["SessionId", "Channel"]
+    stream = ' HasStream="true"' if entities.name == "Files" else ""
+    navigation = {
+        name: f"OData.CSC.{target.singular}" if entities.is_single(name) else f"Collection(OData.CSC.{target.singular})"
+        for name, target in entities.expands.items()
+    }
     lines = [
-        f'<EntityType Name="{name}"{stream}>',
+        f'<EntityType Name="{entities.singular}"{stream}>',
         " <Key>" + "".join(f'<PropertyRef Name="{key}"/>' for key in keys) + "</Key>",
-        *(f' <Property Name="{each}" {_TYPES[kind]}/>' for each, kind in kinds.items()),
-        *(
-            f' <NavigationProperty Name="{each}" Type="Collection(OData.CSC.{target.name.removesuffix("s")})"/>'
-            for each, target in expands.items()
-        ),
+        *(f' <Property Name="{name}" {_TYPES[kind]}/>' for name, kind in entities.kinds.items()),
+        *(f' <NavigationProperty Name="{name}" Type="{target}"/>' for name, target in navigation.items()),
         "</EntityType>",
     ]
     return "".join(f"   {line}\n" for line in lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -36,14 +36,17 @@ _CONTENT_TYPES: Final = {
 
 
 class ProductSet(EntitySet[Offered]):
-    """The products on a shelf, in the PRIP's shape."""
+    """The products on a shelf, in the PRIP's shape; without `is_online` all are online."""
 
     name = "Products"
     kinds = _KINDS
 
-    def __init__(self, shelf: Shelf, packer: Packer) -> None:
+    def __init__(
+        self, shelf: Shelf, packer: Packer, is_online: Callable[[Offered], bool] = lambda offered: True
+    ) -> None:
         self._shelf = shelf
         self._packer = packer
+        self._is_online = is_online
 
     @property
     def revision(self) -> int:
@@ -81,7 +84,7 @@ class ProductSet(EntitySet[Offered]):
             "OriginDate": published,
             "PublicationDate": published,
             "EvictionDate": format_instant(row.published_at + RETENTION),
-            "Online": True,
+            "Online": self._is_online(row),
             "ProductionType": "systematic_production",
             "Checksum": [
                 {"Algorithm": algorithm, "Value": value, "ChecksumDate": format_instant(package.checked_at)}

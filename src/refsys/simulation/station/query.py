@@ -80,6 +80,15 @@ class EntitySet(ABC, Generic[Row]):
     def entity(self, row: Row) -> dict[str, Any]:
         """It as the station announces it. Blocks."""
 
+    def is_single(self, name: str) -> bool:
+        """Whether a navigation property leads to one row: it is named like what it leads to."""
+        return name == self.expands[name].singular
+
+    @property
+    def singular(self) -> str:
+        """The name of the entity type."""
+        return self.name.removesuffix("s")
+
     def related(self, row: Row, name: str) -> Sequence[Any]:
         """The rows that a navigation property leads to."""
         raise KeyError(name)

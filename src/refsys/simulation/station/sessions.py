@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -41,6 +41,7 @@ class Block:
     is_final: bool
     published_at: datetime
     evicted_at: datetime
+    modified_at: datetime
     content: Content
     whole_bytes: int
     announced_bytes: int | None = None
@@ -102,7 +103,7 @@ class Session:
         block = block_content(self, channel, number, size_bytes if written_bytes is None else written_bytes)
         return self.archive.place(
             self,
-            name or f"DCS_{self.station_unit}_{self.session_id}_ch{channel}_DSDB_{number:05}.raw",
+            name or self._name(channel, number),
             channel=channel,
             number=number,
             content=block,
@@ -124,11 +125,17 @@ class Session:
         """Let a growing block have so many bytes; None = all."""
         size_bytes = block.whole_bytes if written_bytes is None else written_bytes
         block.content = block_content(self, block.channel, block.number, size_bytes)
+        block.modified_at = self.archive.now()
         self.archive.changed()
 
-    def publish_dsib(self, channel: int, *, published_at: datetime | None = None) -> Block:
-        """The session information block of a channel: what XBIP and EDIP publish after the last block."""
-        data = dsib_of(self, channel)
+    def publish_dsib(
+        self, channel: int, *, sizes: Sequence[int] | None = None, published_at: datetime | None = None
+    ) -> Block:
+        """The session information block of a channel: what XBIP and EDIP publish after the last block.
+
+        It names blocks 1 to n of `sizes` (bytes) where given, published or not, else what was published.
+        """
+        data = self._dsib(channel, sizes)
         return self.archive.place(
             self,
             f"DCS_{self.station_unit}_{self.session_id}_ch{channel}_DSIB.xml",
@@ -141,6 +148,32 @@ class Session:
             published_at=published_at,
             evicted_at=None,
         )
+
+    def _dsib(self, channel: int, sizes: Sequence[int] | None) -> bytes:
+        """As a station writes it (ingestion 6.2)."""
+        blocks = self.raw_blocks(channel)
+        if sizes is None:
+            names, volume = [block.name for block in blocks], sum(block.whole_bytes for block in blocks)
+        else:
+            names, volume = [self._name(channel, number) for number in range(1, len(sizes) + 1)], sum(sizes)
+        start = self.downlink_start or self.published_at
+        stop = self.downlink_stop or start
+        lines = "".join(f"        <dsdb_name>{name}</dsdb_name>\n" for name in names)
+        return (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            "<DCSU_Session_Information_Block>\n"
+            f"    <session_id>{self.session_id}</session_id>\n"
+            f"    <time_start>{start:%Y-%m-%dT%H:%M:%SZ}</time_start>\n"
+            f"    <time_stop>{stop:%Y-%m-%dT%H:%M:%SZ}</time_stop>\n"
+            f"    <time_created>{start:%Y-%m-%dT%H:%M:%SZ}</time_created>\n"
+            f"    <time_finished>{stop:%Y-%m-%dT%H:%M:%SZ}</time_finished>\n"
+            f"    <data_size>{volume}</data_size>\n"
+            f"    <dsdb_list>\n{lines}    </dsdb_list>\n"
+            "</DCSU_Session_Information_Block>\n"
+        ).encode()
+
+    def _name(self, channel: int, number: int) -> str:
+        return f"DCS_{self.station_unit}_{self.session_id}_ch{channel}_DSDB_{number:05}.raw"
 
     def deliver(self, channel: int, **said: Any) -> None:
         """Publish the channel's QualityInfo: the truth, but for what is said otherwise (`TotalChunks=…`)."""
@@ -270,6 +303,7 @@ class Archive:
             is_final=is_final,
             published_at=published_at,
             evicted_at=evicted_at or self._eviction(published_at),
+            modified_at=published_at,
             content=content,
             whole_bytes=whole_bytes,
             announced_bytes=announced_bytes,
@@ -342,23 +376,3 @@ def block_content(session: Session, channel: int, number: int, size_bytes: int) 
     """What raw block `number` of a channel holds, or its first bytes."""
     modified_ns = int(session.published_at.timestamp()) * 1_000_000_000 + number
     return Made(f"{session.session_id}/{channel}/{number}", size_bytes, modified_ns)
-
-
-def dsib_of(session: Session, channel: int) -> bytes:
-    """The DSIB of a channel as a station writes it (ingestion 6.2)."""
-    blocks = session.raw_blocks(channel)
-    start = session.downlink_start or session.published_at
-    stop = session.downlink_stop or start
-    names = "".join(f"        <dsdb_name>{block.name}</dsdb_name>\n" for block in blocks)
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        "<DCSU_Session_Information_Block>\n"
-        f"    <session_id>{session.session_id}</session_id>\n"
-        f"    <time_start>{start:%Y-%m-%dT%H:%M:%SZ}</time_start>\n"
-        f"    <time_stop>{stop:%Y-%m-%dT%H:%M:%SZ}</time_stop>\n"
-        f"    <time_created>{start:%Y-%m-%dT%H:%M:%SZ}</time_created>\n"
-        f"    <time_finished>{stop:%Y-%m-%dT%H:%M:%SZ}</time_finished>\n"
-        f"    <data_size>{sum(block.whole_bytes for block in blocks)}</data_size>\n"
-        f"    <dsdb_list>\n{names}    </dsdb_list>\n"
-        "</DCSU_Session_Information_Block>\n"
-    ).encode()
