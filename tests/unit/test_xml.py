@@ -150,3 +150,55 @@ def test_threads_parse_at_the_same_time_and_keep_apart() -> None:
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(names, range(40))) == [{str(number)} for number in range(40)]
+
+
+def streamed(data: bytes, step: int = 7) -> list[str]:
+    """The texts of the elements `b` of a document that comes in pieces."""
+    stream = xml.ElementStream("{urn:x}b", subject=SUBJECT)
+    found = [
+        element.findtext("{urn:x}c") or ""
+        for start in range(0, len(data), step)
+        for element in stream.feed(data[start : start + step])
+    ]
+    stream.close()
+    return found
+
+
+def test_the_elements_of_a_stream_come_one_by_one_and_nothing_is_kept_of_them() -> None:
+    many = [f"<b><c>{number}</c></b>" for number in range(1000)]
+    assert streamed(f"<a xmlns='urn:x'><z/>{''.join(many)}</a>".encode(), 100) == [str(n) for n in range(1000)]
+    stream = xml.ElementStream("{urn:x}b", subject=SUBJECT)
+    list(stream.feed(b"<a xmlns='urn:x'>"))
+    parents = [element.getparent() for each in many for element in stream.feed(each.encode())]
+    assert len(parents) == 1000
+    assert len(parents[-1]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        ("<!DOCTYPE a [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><a xmlns='urn:x'><b><c>&e;</c></b></a>", HostileInput),
+        (f"<!DOCTYPE a [{LAUGHS}]><a xmlns='urn:x'><b><c>&a8;</c></b></a>", HostileInput),
+        ("<a xmlns='urn:x'><b><c>1</c></b>", InvalidProduct),
+        ("<a xmlns='urn:x'><b><c>1</c></b></a><more/>", InvalidProduct),
+        ("<a xmlns='urn:x'><b><c>1</b></c></a>", InvalidProduct),
+        ("", InvalidProduct),
+        ("<a>" * 300, HostileInput),
+    ],
+)
+def test_a_stream_is_as_wary_as_a_document(document: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        streamed(document.encode())
+
+
+@pytest.mark.parametrize("step", [7, 10_000])
+def test_no_encoding_hides_a_declaration_from_a_stream(step: int) -> None:
+    document = "<!DOCTYPE a [<!ENTITY e 'x'>]><a xmlns='urn:x'><b><c>&e;</c></b></a>"
+    for data in (hidden(document), document.encode("utf-16"), document.encode("utf-32")):
+        with pytest.raises((HostileInput, InvalidProduct)):
+            streamed(data, step)
+
+
+def test_a_stream_without_end_is_given_up() -> None:
+    with pytest.raises(HostileInput, match="without an end"):
+        streamed(b"<a xmlns='urn:x'>" + b"<d/>" * 2_000_000, 100_000)

@@ -7,8 +7,11 @@ bounded names, attribute values and amplification), because `huge_tree` is never
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
+from collections.abc import Iterator
+from typing import Any, Final
 
 from lxml import etree
 
@@ -21,6 +24,9 @@ SIZE_LIMIT = 64 * 2**20
 #: orbits has about 300,000.
 NODE_LIMIT = 4_000_000
 
+#: Most bytes between the ends of two elements of a stream.
+ELEMENT_LIMIT = 4 * 2**20
+
 #: What is embedded in a file of another format ends within its first bytes.
 EMBEDDED_LIMIT = 2**20
 
@@ -28,6 +34,18 @@ _DOCTYPE = b"<!DOCTYPE"
 _WIDE_DOCTYPE = tuple(_DOCTYPE.decode().encode(encoding) for encoding in ("utf-16-le", "utf-16-be", "utf-32-le"))
 _EXTERNAL = re.compile(rb"<!ENTITY[^>]*?\b(?:SYSTEM|PUBLIC)\s+[\"']([^\"'>]{0,200})")
 _local = threading.local()
+# not collect_ids=False: it makes libxml2 load external subsets, whatever load_dtd says
+_OPTIONS: Final[dict[str, Any]] = {
+    "resolve_entities": False,
+    "load_dtd": False,
+    "dtd_validation": False,
+    "no_network": True,
+    "huge_tree": False,
+    "recover": False,
+    "remove_comments": True,
+    "remove_pis": True,
+    "remove_blank_text": True,
+}
 
 
 def parse(data: bytes, *, subject: str, size_limit: int = SIZE_LIMIT) -> etree._Element:
@@ -86,6 +104,61 @@ def parse_embedded(data: bytes, name: str, *, subject: str) -> etree._Element:
     return parse(b'<?xml version="1.0" encoding="ISO-8859-1"?>' + text, subject=subject)
 
 
+class ElementStream:
+    """The elements `name` ({namespace}local) of a document of any length, as its bytes come.
+
+    `subject` names the document in errors. Raises what `parse` raises; HostileInput, too, where one element takes more
+    than ELEMENT_LIMIT bytes. Nothing is kept of an element once the next one is asked for.
+    """
+
+    def __init__(self, name: str, *, subject: str) -> None:
+        self._subject = subject
+        self._parser = etree.XMLPullParser(events=("end",), tag=name, **_OPTIONS)
+        self._parser.resolvers.add(_NoResource())
+        self._tail = b""
+        self._since = 0
+
+    def feed(self, data: bytes) -> Iterator[etree._Element]:
+        """The elements that end in these bytes, which go on where those before ended."""
+        seen = self._tail + data
+        if _DOCTYPE in seen or (b"\0" in seen and any(needle in seen for needle in _WIDE_DOCTYPE)):
+            raise _declares_type(seen, self._subject)
+        self._tail = seen[-4 * len(_DOCTYPE) :]
+        with self._errors():
+            self._parser.feed(data)
+        self._since += len(data)
+        for _, element in self._parser.read_events():
+            assert isinstance(element, etree._Element)
+            self._check_type(element)
+            self._since = 0
+            yield element
+            element.clear()
+            parent = element.getparent()
+            while parent is not None and (before := element.getprevious()) is not None:
+                parent.remove(before)
+        if self._since > ELEMENT_LIMIT:
+            raise HostileInput(f"goes on for {self._since} bytes without an end", subject=self._subject, advice=_DANGER)
+
+    def close(self) -> None:
+        """Raises InvalidProduct where the document has not ended."""
+        with self._errors():
+            self._check_type(self._parser.close())
+
+    def _check_type(self, element: etree._Element) -> None:
+        # an encoding that hides the declaration from the search in `feed` does not hide it from libxml2
+        if element.getroottree().docinfo.internalDTD is not None:
+            raise _declares_type(self._tail, self._subject)
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except _Reached as reached:
+            raise _reaches_out(ascii(str(reached)), self._subject) from None
+        except etree.XMLSyntaxError as error:
+            raise _malformed(error, self._subject) from None
+
+
 _DANGER = "nothing was read from it; ask the station what it sent, and delete the step"
 _ADVICE = "compare the file with the one at the station and fetch it again, or ask the station to publish it anew"
 
@@ -105,18 +178,7 @@ def _parser() -> etree.XMLParser:
     # one for each thread: a shared parser would let only one thread parse at a time
     parser: etree.XMLParser | None = getattr(_local, "parser", None)
     if parser is None:
-        parser = etree.XMLParser(
-            resolve_entities=False,
-            load_dtd=False,
-            dtd_validation=False,
-            no_network=True,
-            huge_tree=False,
-            recover=False,
-            remove_comments=True,
-            remove_pis=True,
-            remove_blank_text=True,
-            # not collect_ids=False: it makes libxml2 load external subsets, whatever load_dtd says
-        )
+        parser = etree.XMLParser(**_OPTIONS)
         parser.resolvers.add(_NoResource())
         _local.parser = parser
     return parser
