@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.ingestion.model import Source
 from refsys.ingestion.protocols.cadip import CadipSource
+from refsys.ingestion.protocols.edip import EdipSource
 from refsys.ingestion.protocols.folder import FolderSource
 from refsys.ingestion.protocols.prip import PripSource
+from refsys.ingestion.protocols.s3 import S3Source
+from refsys.ingestion.protocols.xbip import XbipSource
 
 
 async def open_source(inbox: InboxSettings, settings: Settings) -> Source:
     """The source of an inbox; close it when it is no longer needed."""
     if inbox.type == "folder":
-        return cast(Source, FolderSource(inbox))
+        return FolderSource(inbox)
+    if inbox.type == "xbip":
+        return await XbipSource.connect(inbox, settings)
+    if inbox.type == "edip":
+        return EdipSource(inbox, settings)
+    if inbox.type == "s3":
+        return S3Source(inbox, settings)
     if inbox.type == "cadip":
-        return cast(Source, await CadipSource.connect(inbox, settings))
-    return cast(Source, await PripSource.connect(inbox, settings))
+        return await CadipSource.connect(inbox, settings)
+    return await PripSource.connect(inbox, settings)
