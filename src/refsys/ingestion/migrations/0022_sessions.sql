@@ -35,6 +35,7 @@ CREATE TABLE ingestion.session (
     deadline_at    timestamptz,                          -- as counted last
     passed_at      timestamptz,                          -- the deadline has passed
     is_settled     boolean NOT NULL DEFAULT false,       -- no deadline is awaited
+    fills          boolean NOT NULL DEFAULT false,       -- a retransfer with which nothing of the session is missing
     -- what operators decided
     wait_until     timestamptz,                          -- the deadline, in place of the counted one
     is_held        boolean NOT NULL DEFAULT false,       -- no deadline at all
@@ -64,7 +65,7 @@ CREATE TABLE ingestion.session_channel (
     quality        jsonb NOT NULL DEFAULT '{}',          -- QualityInfo, as it came
     named          text[],                               -- the blocks that the station's DSIB names; null = none was read
     named_size     bigint,                               -- data_size of that DSIB
-    dsib_problem   text NOT NULL DEFAULT '',             -- why that DSIB cannot be read
+    dsib_problem   text NOT NULL DEFAULT '',             -- what is wrong with that DSIB
     expected       int,                                  -- blocks that there are; null = not known yet
     offered        int NOT NULL DEFAULT 0,
     stored         int NOT NULL DEFAULT 0,
@@ -108,6 +109,7 @@ CREATE TABLE ingestion.handover (
     at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (name, revision)
 );
+CREATE INDEX handover_session ON ingestion.handover (session_id);
 
 -- The DSIB that we made for a channel, where its station delivers none.
 CREATE TABLE ingestion.made_dsib (

@@ -5,14 +5,16 @@ Rows are held in one order by everybody: first those of ingestion.remote, then s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
 
+from refsys.core import steps
+from refsys.infra.work import enqueue
 from refsys.ingestion.model import Offer, Remote, SessionSaid
 from refsys.ingestion.sessions import store
-from refsys.ingestion.sessions.judged import judge
+from refsys.ingestion.sessions.judged import READ, judge
 from refsys.ingestion.sessions.names import DSIB, is_session, mission_of, satellite_of
 
 #: What a station may say beside the fields that we know: entries, and characters of a text.
@@ -46,8 +48,7 @@ async def note_said(connection: asyncpg.Connection, inbox_id: str, said: Sequenc
         await store.enter_said(connection, [keys[key].id, inbox_id, *_fields(each), _clean(each.facts)])
         quality = {channel: _clean(facts) for channel, facts in each.quality.items() if 0 < channel < 10}
         await store.enter_quality(connection, keys[key].id, quality, counts=said_by in ("", inbox_id))
-    for name in sorted({name for name, _ in fresh}):
-        await judge(connection, name)
+    await _judge_each(connection, fresh)
 
 
 async def note_offers(connection: asyncpg.Connection, inbox_id: str, offers: Sequence[Offer]) -> None:
@@ -88,8 +89,7 @@ async def note_offers(connection: asyncpg.Connection, inbox_id: str, offers: Seq
     ]
     await store.enter_offers(connection, inbox_id, [list(column) for column in zip(*rows, strict=True)])
     await store.note_news(connection, ids)
-    for name in sorted({key[0] for key, _ in fresh}):
-        await judge(connection, name)
+    await _judge_each(connection, {key[:2] for key, _ in fresh})
 
 
 async def note_stored(connection: asyncpg.Connection, remote: Remote, content_id: int) -> None:
@@ -110,7 +110,12 @@ async def note_stored(connection: asyncpg.Connection, remote: Remote, content_id
     if not changed:
         return
     await store.note_news(connection, [session.id])
-    await judge(connection, session.name, stored=session if of.block != DSIB else None)
+    if of.block == DSIB:
+        payload = {"session": session.id, "channel": of.channel, "content_id": content_id}
+        await enqueue(
+            connection, READ, key=f"{session.key} ch{of.channel}", payload=payload, priority=steps.PRIORITY_NRT
+        )
+    await judge(connection, session.name, {session.retransfer}, stored=session if of.block != DSIB else None)
 
 
 async def open_sessions(connection: asyncpg.Connection, inbox_id: str) -> list[tuple[str, bool]]:
@@ -120,6 +125,14 @@ async def open_sessions(connection: asyncpg.Connection, inbox_id: str) -> list[t
     whose totals the station may still tell. Asking notes that they were asked for.
     """
     return await store.fetch_open(connection, inbox_id)
+
+
+async def _judge_each(connection: asyncpg.Connection, changed: Iterable[tuple[str, bool]]) -> None:
+    touched: dict[str, set[bool]] = {}
+    for name, retransfer in changed:
+        touched.setdefault(name, set()).add(retransfer)
+    for name in sorted(touched):
+        await judge(connection, name, touched[name])
 
 
 def _final(offer: Offer) -> bool | None:

@@ -131,6 +131,11 @@ class Key:
     name: str
     retransfer: bool
 
+    @property
+    def key(self) -> str:
+        """What steps and logs call it."""
+        return f"{self.name} retransfer" if self.retransfer else self.name
+
 
 async def lock(
     connection: asyncpg.Connection, wanted: Iterable[tuple[str, bool, str, str]]
@@ -142,12 +147,24 @@ async def lock(
     rows = sorted(set(wanted))
     columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
     await connection.execute(_CREATE, *columns)
-    held = await connection.fetch(_LOCK, sorted({row[0] for row in rows}))
-    keys = {(row["name"], row["retransfer"]): Key(**row) for row in held}
+    keys = await hold(connection, sorted({row[0] for row in rows}))
     for name, retransfer, satellite, mission in rows:
         if satellite:
             await connection.execute(_SATELLITE, keys[name, retransfer].id, satellite, mission)
     return keys
+
+
+async def hold(connection: asyncpg.Connection, names: Sequence[str]) -> dict[tuple[str, bool], Key]:
+    """Hold both transfers of sessions, as far as they are known."""
+    rows = await connection.fetch(_LOCK, names)
+    return {(row["name"], row["retransfer"]): Key(**row) for row in rows}
+
+
+async def hold_row(connection: asyncpg.Connection, session_id: int) -> Key | None:
+    """Hold both transfers of the session that a row is of; returns that row's, None where there is no such row."""
+    name = await connection.fetchval("SELECT name FROM ingestion.session WHERE id = $1", session_id)
+    held = {} if name is None else await hold(connection, [name])
+    return next((key for key in held.values() if key.id == session_id), None)
 
 
 async def note_source(connection: asyncpg.Connection, inbox: str, session_ids: Sequence[int]) -> None:
