@@ -32,6 +32,8 @@ COMMANDS: Final = (
     "feed",
     "downloads",
     "subscription",
+    "pass",
+    "why-not",
     "parked",
     "replay",
     "import",
@@ -43,7 +45,13 @@ COMMANDS: Final = (
     "station",
 )
 #: Modules that cannot be named as their commands are.
-_MODULES: Final = {"aux": "auxiliaries", "blast-radius": "blast_radius", "import": "importing"}
+_MODULES: Final = {
+    "aux": "auxiliaries",
+    "blast-radius": "blast_radius",
+    "import": "importing",
+    "pass": "passes",
+    "why-not": "why_not",
+}
 
 
 class _InOrder(Commands):

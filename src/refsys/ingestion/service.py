@@ -22,6 +22,8 @@ from refsys.ingestion import sessions, store
 from refsys.ingestion.fetching import Bringing, Outcome
 from refsys.ingestion.fetching.bringing import ATTEMPTS
 from refsys.ingestion.model import FETCH, Remote
+from refsys.ingestion.passes import service as passes
+from refsys.ingestion.sessions.making import session_stages
 from refsys.missions import TypeRegistry
 
 __all__ = ["ATTEMPTS", "free_share", "stages"]
@@ -41,11 +43,11 @@ _PASSING: Final = (Unreachable, NotYet, StorageFull, OSError)
 
 
 def stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
-    """A stage for each inbox; its concurrency is that of the inbox over all workers."""
+    """A stage for each inbox, whose concurrency is that of the inbox over all workers; and what follows from files."""
     fetchers = [
         _Fetcher(settings, inbox, pool, storage, Bringing(inbox, settings, storage, types)) for inbox in settings.inbox
     ]
-    return [
+    fetching = [
         Stage(
             name=FETCH + fetcher.inbox.id,
             handle=fetcher.handle,
@@ -55,6 +57,7 @@ def stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types: Type
         )
         for fetcher in fetchers
     ]
+    return [*fetching, *session_stages(pool, storage), *passes.stages(pool, storage)]
 
 
 @dataclass(slots=True)
@@ -147,6 +150,10 @@ class _Fetcher:
             for outcome, content_id in zip(stored, contents, strict=True):
                 if outcome.remote.offer.session is not None:
                     await sessions.note_stored(connection, outcome.remote, content_id)
+                elif outcome.recognised is not None:
+                    await passes.note_stored(
+                        connection, outcome.remote.product, outcome.recognised.product_type, content_id
+                    )
             for outcome in found.passing:
                 not_before = await self._not_before(connection, outcome)
                 await store.put_back(
