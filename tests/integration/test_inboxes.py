@@ -223,11 +223,11 @@ async def test_a_look_that_breaks_off_hides_nothing_of_a_station_that_sorts_othe
         skip = int(request.query.get("$skip", 0))
         if skip >= limit:
             return web.Response(status=500)
-        since = parse_instant(request.query["$filter"].removeprefix("PublicationDate ge "))
+        since = parse_instant(request.query["$filter"].removeprefix("PublicationDate gt "))
         shown = [
             {"Id": str(number), "Name": f"unheard-of-{number}.zip", "PublicationDate": format_instant(date)}
             for number, date in enumerate(published)
-            if date >= since
+            if date > since
         ]
         return web.json_response({"value": shown[skip : skip + 1]})
 
@@ -406,15 +406,20 @@ async def test_a_download_that_is_refused_for_a_while_succeeds_later(
         await pipeline.published(products[0].name)
 
 
-async def test_a_product_that_the_station_has_no_more_is_parked(
+async def test_a_product_that_the_station_has_no_more_expires(
     station: Station, start: Start, products: list[Path]
 ) -> None:
     station.offer(products[0])
-    station.faults.on_download(Answer(404))
+    station.faults.on_download(Answer(404), times=None)
     async with start(prip(station)) as pipeline:
-        error = await pipeline.parked(products[0].name)
-    assert "404" in error["message"]
-    assert "removed there" in error["advice"]
+
+        async def expired() -> Any:
+            return [offer for offer in await pipeline.offers() if offer["state"] == "expired"]
+
+        (offer,) = await wait_for(expired)
+        assert await pipeline.parked_steps() == []
+    assert "404" in offer["why"]
+    assert offer["tries"] == len(station.journal.downloads()) > 1
 
 
 async def test_a_wrong_checksum_parks_after_a_second_download(
@@ -427,7 +432,8 @@ async def test_a_wrong_checksum_parks_after_a_second_download(
         await pipeline.published(products[1].name)
     assert f"{'0' * 32} was announced" in error["message"]
     assert "ask the station" in error["advice"]
-    assert len(station.journal.downloads(products[0].name)) == 2
+    # twice, and twice again by itself where it came in a group
+    assert len(station.journal.downloads(products[0].name)) in (2, 4)
 
 
 @pytest.mark.parametrize("size", [100, 10_000_000], ids=["too small", "too large"])

@@ -19,7 +19,8 @@ from refsys.cli.main import app
 from refsys.infra.runfile import RunRecord, StateLock, write_run
 from refsys.infra.settings import load_settings
 from refsys.infra.work import enqueue
-from refsys.ingestion import store
+from refsys.ingestion.inboxes import store
+from refsys.ingestion.inboxes.rating import Judged
 from refsys.ingestion.model import Offer
 from refsys.runtime.supervisor import running_system
 from refsys.simulation.samples import make_many
@@ -99,7 +100,7 @@ async def test_a_system_that_is_up_and_well(status: Status, config: Path, pool: 
         assert row(told, "ingestion.fetch.drop") == ["ingestion.fetch.drop", "0", "0", "1", "–"]
         drop, station = row(told, "drop"), row(told, "station")
         assert drop[:3] == ["drop", "folder", "ok"]
-        assert drop[4:] == ["0", "1", "1", "0"]
+        assert drop[4:] == ["0", "0", "1", "0", "1"]
         assert station[:3] == ["station", "prip", "failing"]
         assert (
             "inbox station failed once (no good look yet): cannot be reached: Connection refused (127.0.0.1:1)" in told
@@ -222,12 +223,15 @@ async def test_inboxes_show_their_offers_and_what_their_last_looks_said(
     status: Status, config: Path, pool: asyncpg.Pool
 ) -> None:
     published_at = datetime(2024, 10, 28, 1, 2, 3, tzinfo=UTC)
-    offers = [(Offer(str(n), "1", f"{n}.zip", 1, published_at), str(n), 50, "unwanted" * (n > 4)) for n in range(7)]
+    offers = [
+        Judged(Offer(str(n), "1", f"{n}.zip", 1, published_at), str(n), 50, state, "unwanted" * (state == "filtered"))
+        for n, state in enumerate(["waiting"] * 5 + ["filtered"] * 2)
+    ]
     async with pool.acquire() as connection:
         for inbox in ("drop", "station", "demo"):
             await store.open_inbox(connection, inbox)
-        await store.enter(connection, "drop", offers)
-        await store.dispatch(connection, "drop", 2)
+        await store.enter(connection, "drop", [(offer, None) for offer in offers])
+        await store.dispatch(connection, "drop", 2, guard=timedelta(), near_only=False, group_files=1, group_bytes=0)
         await store.look_succeeded(connection, "drop", published_at)
         await store.look_succeeded(connection, "station", None)
         for _ in range(3):
@@ -246,6 +250,7 @@ async def test_inboxes_show_their_offers_and_what_their_last_looks_said(
         "2",
         "0",
         "2",
+        "0",
     ]
     assert re.fullmatch(r"\d+(\.\d)? s ago", row(told, "drop")[4])
     assert row(told, "station")[2:5] == ["failing", "–", "3 h ago"]

@@ -17,7 +17,7 @@ from refsys.runtime.status import NOT_MADE, NOT_RUNNING, Queue, Status
 
 #: Columns from which a line has room for what is said of an inbox's cursor.
 WIDE: Final = 120
-_COUNTS: Final = ("waiting", "queued", "stored", "filtered")
+_COUNTS: Final = ("waiting", "queued", "stored", "filtered", "failed")
 _STRANGERS: Final = {"all": "may search, download and subscribe", "search": "may search", "none": "have to sign in"}
 _COLOURS: Final = {"ok": "green", "running": "green", "failing": "red", "crash loop": "red"}
 
@@ -134,7 +134,7 @@ def _inboxes(found: Status, *, wide: bool) -> Table:
             Text(inbox["state"], _COLOURS.get(inbox["state"], "yellow")),
             *cursor,
             "–" if ago is None else f"{duration_text(max(0.0, ago))} ago",
-            *(str(inbox.get(count, "–")) for count in _COUNTS),
+            *(str(inbox[count]) if count in inbox else "–" for count in _COUNTS),
         )
     return table
 

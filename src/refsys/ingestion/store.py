@@ -28,9 +28,7 @@ _HOLD: Final = """
 SELECT id FROM ingestion.remote
  WHERE id = ANY ($1) AND state = 'fetching' AND token = $2 ORDER BY id FOR UPDATE
 """
-_STORED: Final = """
-SELECT ingestion.set_stored(s.file, s.content) FROM unnest($1::bigint[], $2::bigint[]) AS s(file, content)
-"""
+_STORED: Final = "SELECT ingestion.set_stored($1, $2)"
 _APART: Final = """
 WITH apart AS (
     UPDATE ingestion.remote r

@@ -176,5 +176,6 @@ def _remembered(state: InboxState | None, now: datetime) -> dict[str, Any]:
     told = "failing" if state.failures else "ok" if state.looked_at else _UNKNOWN["state"]
     told = "paused" if state.paused_at else told
     counts = dict.fromkeys(STATES, 0) | state.states
+    counts["queued"] += counts.pop("fetching")
     remembered = {name: value for name, value in asdict(state).items() if name != "states"}
     return remembered | counts | {"state": told, "looked_s_ago": looked_s_ago}

@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 
 #: Files of an inbox that are queued or being fetched, above which its offers wait in the inbox's own memory.
 CAP: Final = 1024
-#: Files of at most so many bytes come up to so many in one step; 1 = each in its own.
-GROUP_FILES: Final = 1
+#: Files of at most so many bytes come up to so many in one step.
+GROUP_FILES: Final = 64
 GROUP_BYTES: Final = 2**20
 #: The stages that what is fetched goes to, and how much of their work makes fetching pause.
 DOWNSTREAM: Final = {"catalogue.describe": 1000, "distribution.package": 1000, "distribution.publish": 1000}

@@ -19,6 +19,7 @@ from refsys.infra.storage import Storage
 from refsys.ingestion.inboxes import store
 from refsys.ingestion.inboxes.polling import Inbox, Room
 from refsys.ingestion.inboxes.sweeping import sweep_attempts
+from refsys.ingestion.sessions.deadlines import run_deadlines
 from refsys.missions import TypeRegistry
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ async def run_inboxes(
             group.create_task(Inbox(settings, inbox, pool, types, room).watch(stop), name=f"inbox {inbox.id}")
         group.create_task(_every(_KEEP_S, keep, stop), name="memory")
         group.create_task(_every(_SWEEP_S, sweep, stop), name="sweep")
+        group.create_task(run_deadlines(settings, pool, types, stop), name="deadlines")
 
 
 async def keep_memory(pool: asyncpg.Pool, settings: Settings) -> None:

@@ -6,6 +6,7 @@ ALTER TABLE ingestion.inbox
     ADD COLUMN rules jsonb;                              -- by which its offers were judged last
 ALTER TABLE ingestion.remote
     ADD COLUMN token uuid,                               -- fetching: of the attempt that does
+    ADD COLUMN fetch_s real,                             -- stored: seconds from its claim until then
     ADD COLUMN is_near boolean NOT NULL DEFAULT false;   -- the alarm was given that the station deletes it soon
 CREATE INDEX remote_evicted ON ingestion.remote (inbox, evicted_at)
     WHERE evicted_at IS NOT NULL AND state IN ('seen', 'waiting', 'queued', 'fetching', 'failed');
@@ -294,30 +295,28 @@ BEGIN
         RETURNING r.*;
 END $$;
 
--- Note that a file's bytes are in the catalogue. Other inboxes need not bring it any more where it is a session's.
-CREATE FUNCTION ingestion.set_stored(file bigint, as_content bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- Note that the bytes of files are in the catalogue. Other inboxes need not bring those of sessions any more.
+CREATE FUNCTION ingestion.set_stored(files bigint[], as_contents bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    stored ingestion.remote;
     twins bigint[];
 BEGIN
     UPDATE ingestion.remote r
-       SET state = 'stored', stored_at = clock_timestamp(), state_at = clock_timestamp(), content_id = as_content,
-           token = NULL, not_before = NULL, why = '', problem = ''
-     WHERE r.id = file
-    RETURNING r.* INTO stored;
-    IF stored.session_name IS NOT NULL THEN
-        WITH changed AS (
-            UPDATE ingestion.remote r
-               SET state = 'duplicate', why = 'stored from offer ' || file || ' of inbox ' || stored.inbox,
-                   not_before = NULL, state_at = clock_timestamp()
-              FROM ingestion.elsewhere(stored) t
-             WHERE r.id = t.id AND r.state IN ('seen', 'waiting', 'failed', 'expired')
-            RETURNING r.id
-        )
-        SELECT ARRAY(SELECT id FROM changed) INTO twins;
-        IF cardinality(twins) > 0 THEN
-            PERFORM ingestion.drop_parked(twins, 'the file came from another inbox');
-        END IF;
+       SET state = 'stored', stored_at = clock_timestamp(), state_at = clock_timestamp(), content_id = s.content,
+           token = NULL, not_before = NULL, why = '', problem = '',
+           fetch_s = extract(epoch FROM clock_timestamp() - r.state_at)
+      FROM unnest(files, as_contents) AS s(file, content) WHERE r.id = s.file;
+    WITH changed AS (
+        UPDATE ingestion.remote r
+           SET state = 'duplicate', why = 'stored from offer ' || f.id || ' of inbox ' || f.inbox, not_before = NULL,
+               state_at = clock_timestamp()
+          FROM ingestion.remote f, ingestion.elsewhere(f) t
+         WHERE f.id = ANY (files) AND f.session_name IS NOT NULL AND r.id = t.id
+           AND r.state IN ('seen', 'waiting', 'failed', 'expired')
+        RETURNING r.id
+    )
+    SELECT ARRAY(SELECT id FROM changed) INTO twins;
+    IF cardinality(twins) > 0 THEN
+        PERFORM ingestion.drop_parked(twins, 'the file came from another inbox');
     END IF;
 END $$;
 
