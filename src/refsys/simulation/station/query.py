@@ -81,8 +81,8 @@ class EntitySet(ABC, Generic[Row]):
         """It as the station announces it. Blocks."""
 
     def is_single(self, name: str) -> bool:
-        """Whether a navigation property leads to one row: it is named like what it leads to."""
-        return name == self.expands[name].singular
+        """Whether a navigation property leads to one row: it is named like that, not like the set."""
+        return name == self.expands[name].singular != self.expands[name].name
 
     @property
     def singular(self) -> str:
