@@ -290,11 +290,11 @@ def per_user(count: int) -> object:
 async def test_nobody_waits_in_vain_behind_very_many(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "PATIENCE_S", 30.0)
     process = Slots(pool, 1)
-    first = await process.take("user anna")
-    waiting = [asyncio.create_task(process.take("user anna")) for _ in range(slots.MOST_WAITING)]
+    first = await process.take_for("user anna")
+    waiting = [asyncio.create_task(process.take_for("user anna")) for _ in range(slots.MOST_WAITING)]
     await asyncio.sleep(0)
     with pytest.raises(AllTaken):
-        await process.take("user anna")
+        await process.take_for("user anna")
     first.free()
     done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     assert len(done) == 1
@@ -306,18 +306,18 @@ async def test_nobody_waits_in_vain_behind_very_many(pool: asyncpg.Pool, monkeyp
 
 async def test_a_slot_that_is_freed_twice_is_not_freed_for_the_next_one(pool: asyncpg.Pool) -> None:
     process = Slots(pool, 1)
-    first = await process.take("user anna")
+    first = await process.take_for("user anna")
     first.free()
-    await process.take("user anna")
+    await process.take_for("user anna")
     first.free()
     with pytest.raises(AllTaken):
-        await process.take("user anna")
+        await process.take_for("user anna")
     await process.close()
 
 
 async def test_without_a_limit_every_download_is_counted_all_the_same(pool: asyncpg.Pool) -> None:
     process = Slots(pool, 0)
-    held = [await process.take("address 127.0.0.1") for _ in range(20)]
+    held = [await process.take_for("address 127.0.0.1") for _ in range(20)]
     await taken(pool, 20)
     for slot in held:
         slot.free()

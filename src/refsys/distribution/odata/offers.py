@@ -169,7 +169,7 @@ class _Passage:
         volumes = self._desk.volumes
         if self._takes_slot:
             try:
-                self._slot = await self._desk.slots.take(self._who)
+                self._slot = await self._desk.slots.take_for(self._who)
             except AllTaken as error:
                 volumes.of(self._user).refused += 1
                 raise ODataError(
