@@ -96,6 +96,44 @@ class Flaws:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mishaps:
+    """How likely flaws are: for blocks of those that blocks have, else for passes."""
+
+    missing: float = 0.0
+    late: float = 0.0
+    duplicated: float = 0.0
+    shuffled: float = 0.0
+    final_first: float = 0.0
+    growing: float = 0.0
+    no_quality: float = 0.0
+    retransfer: float = 0.0
+    #: How long after the end what is late comes, and a retransfer.
+    late_s: float = 30.0
+    retransfer_s: float = 30.0
+
+    def flaws(self, downlink: Pass, seed: int) -> Flaws:
+        """The flaws of one pass, by chance: the same for the same seed."""
+        chance = random.Random(f"{downlink.session_id}/{seed}/flaws")
+        numbers = range(1, len(downlink.sizes()) + 1)
+        keys = [(channel, number) for channel in range(1, downlink.channels + 1) for number in numbers]
+
+        def some(likely: float) -> frozenset[Key]:
+            return frozenset(key for key in keys if chance.random() < likely)
+
+        return Flaws(
+            missing=some(self.missing),
+            late=dict.fromkeys(sorted(some(self.late)), self.late_s),
+            duplicated=some(self.duplicated),
+            shuffled=chance.random() < self.shuffled,
+            final_first=chance.random() < self.final_first,
+            growing=chance.random() < self.growing,
+            quality=chance.random() >= self.no_quality,
+            retransfer_s=self.retransfer_s if chance.random() < self.retransfer else None,
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that a station does `at_s` seconds after the downlink's start; `due_s` is the date that it gives it.
 

@@ -35,6 +35,11 @@ _RESOURCE: Final = re.compile(rf"{ROOT}/(?P<set>\w+)(?:\((?P<key>[^/()]*)\)(?:/(
 class Service(Protocol):
     """What a station does beside answering about its entity sets."""
 
+    @property
+    def elsewhere(self) -> str:
+        """scheme://host:port of its other address; empty where it has none."""
+        ...
+
     def look(self) -> None:
         """See what changed since the last request. Blocks."""
         ...
@@ -138,7 +143,7 @@ class StationApp:
             target.kind, request.name, head=http.method == "HEAD", redirected=request.redirected
         )
         if isinstance(fault, Redirect):
-            origin = fault.to or f"{http.url.scheme}://{http.url.netloc}"
+            origin = fault.to or self._service.elsewhere or f"{http.url.scheme}://{http.url.netloc}"
             location = f"{origin}{_REDIRECTED}{http.url.path}{'?' * bool(http.url.query)}{http.url.query}"
             return self._desk.body(b"", 307, {"Location": location})
         if (instead := self._instead(fault)) is not None:

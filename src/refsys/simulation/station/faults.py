@@ -81,7 +81,10 @@ class OtherETag:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """307 to another path of this station, or of `to` (scheme://host:port), where authentication is asked for again."""
+    """307 to another path of `to` (scheme://host:port), where authentication is asked for again.
+
+    By default of the station's other address, or where it has none, of its only one.
+    """
 
     to: str = ""
 

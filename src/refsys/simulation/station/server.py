@@ -56,7 +56,7 @@ class HttpStation:
         self._port = port
         self._other_host = other_host
         self._other_port = 0
-        self._certificate = certificate
+        self.certificate = certificate
         self._gate = Gate(auth)
         self._desk = Desk({each.name: each for each in sets}, edmx(sets), dialect)
         self._server: _Server | None = None
@@ -70,9 +70,9 @@ class HttpStation:
         return self._base(self._host, self._port)
 
     @property
-    def other_base_url(self) -> str:
-        """The same of `other_host`."""
-        return self._base(self._other_host, self._other_port)
+    def elsewhere(self) -> str:
+        """The same of `other_host`; empty where there is none."""
+        return self._base(self._other_host, self._other_port) if self._other_host else ""
 
     @property
     def url(self) -> str:
@@ -113,7 +113,7 @@ class HttpStation:
             self._other_port = listening[1].getsockname()[1]
         self._desk.stopping = asyncio.Event()
         app = StationApp(self._desk, self, self._gate, self.faults, self.journal)
-        self._server = _Server(app, self._certificate)
+        self._server = _Server(app, self.certificate)
         self._serving = asyncio.create_task(self._server.serve(sockets=listening))
         await self._server.up.wait()
         return self
@@ -163,7 +163,7 @@ class HttpStation:
     def _base(self, host: str, port: int) -> str:
         if not port:
             raise ConfigurationError("the station has no address before it was started")
-        return f"{'https' if self._certificate else 'http'}://{host_in_url(host)}:{port}"
+        return f"{'https' if self.certificate else 'http'}://{host_in_url(host)}:{port}"
 
 
 class _Server(uvicorn.Server):
