@@ -125,9 +125,19 @@ class StationClient:
 
     async def get_json(self, url: str) -> Any:
         """The JSON at a URL. Raises Transient where the answer is something else, or the connection fails."""
+        return await self._json("GET", url, None)
+
+    async def post_json(self, url: str, document: Any) -> Any:
+        """The JSON that answers a JSON document; raises as `get_json` does."""
+        return await self._json("POST", url, orjson.dumps(document))
+
+    async def _json(self, method: str, url: str, document: bytes | None) -> Any:
+        headers = {"Accept": "application/json", "OData-Version": "4.0"}
+        if document is not None:
+            headers["Content-Type"] = "application/json"
         try:
             async with asyncio.timeout(self._patience_s):
-                async with self.get(url, {"Accept": "application/json", "OData-Version": "4.0"}) as response:
+                async with self.ask(method, url, headers, document) as response:
                     body = await _read(response, _JSON_LIMIT)
         except _TooLong as error:
             raise Transient(
