@@ -59,8 +59,10 @@ async def _describe(
         log.info("describe.obsolete", product=content.name, content=content_id)
         return
     if inbox := inboxes.get(content.source):
-        # an operator may have changed it since, to have this step succeed when it is restarted
-        content = replace(content, on_change=inbox.on_change, completeness=inbox.completeness)
+        # an operator may have changed it since, to have this step succeed when it is restarted; what was meant to
+        # replace (a retransfer) still does
+        on_change = content.on_change if content.on_change == "revise" else inbox.on_change
+        content = replace(content, on_change=on_change, completeness=inbox.completeness)
     recognised = types.recognise(content.name)
     description = await asyncio.to_thread(examine, recognised, storage, content, files)
     description = await auxiliaries.complete(recognised, description)

@@ -217,6 +217,15 @@ class FetchSettings(Section):
         return self
 
 
+class SessionPolicy(Section):
+    """What counts for some sessions in place of the values of [sessions]; the first that fits is taken."""
+
+    mission: Literal["", "S1", "S2", "S3"] = Field("", description="sessions of this mission; empty = of any")
+    timeliness: str = Field("", description="sessions of inboxes with this timeliness; empty = of any")
+    on_deadline: Literal["process", "wait"] = Field("process", description="as in [sessions]")
+    deadline_s: float = Field(0.0, ge=0, description="as in [sessions]")
+
+
 class SessionSettings(Section):
     """Acquisition sessions: when one that lacks something is given up, and what happens then."""
 
@@ -231,6 +240,7 @@ class SessionSettings(Section):
     quiet_s: float = Field(
         360.0, ge=0, description="seconds without a new file that must have passed before a deadline counts"
     )
+    policy: tuple[SessionPolicy, ...] = ()
 
 
 def _check_http_url(name: str, url: str) -> None:
@@ -326,7 +336,9 @@ class StationSettings(Section):
 
     name: str = Field(min_length=1, description="name by which inboxes refer to it")
     code: str = Field(
-        "", pattern=r"^[A-Z0-9_]{0,4}$", description="its code in acquisition plans (MPL_SP), as SGS_; empty = not known"
+        "",
+        pattern=r"^[A-Z0-9_]{0,4}$",
+        description="its code in acquisition plans (MPL_SP), as SGS_; empty = not known",
     )
     connections: int = Field(8, ge=1, le=256, description="connections to it at the same time, over all workers")
     bytes_per_s: int = Field(0, ge=0, description="bytes a second that are fetched from it, over all workers; 0 = any")

@@ -72,28 +72,27 @@ async def judge(
     touched: Collection[bool],
     *,
     stored: store.Key | None = None,
-    passed: bool = False,
-    released: str = "",
+    settle: bool = False,
+    hand: str = "",
 ) -> None:
     """Judge a session whose rows the caller holds. Safe to repeat: what follows is told once.
 
-    `touched` says of which transfers (by `retransfer`) something changed, `stored` which got a block. `passed`: the
-    deadline of the touched one is over, what is there is handed over; so it is where `released` says why.
+    `touched` says of which transfers (by `retransfer`) something changed, `stored` which got a block. `settle`: no
+    deadline of the touched one is awaited any more. `hand`: whatever is missing, production is told, and why.
     """
     whole = await load(connection, name)
     for transfer in whole.transfers.values():
-        await _note_judged(connection, transfer, whole, is_touched=transfer.row["retransfer"] in touched, passed=passed)
+        await _note_judged(connection, transfer, whole, is_touched=transfer.row["retransfer"] in touched, settle=settle)
     if stored is not None:
         began = await store.begin(connection, stored.id)
         event = steps.SESSION_BEGUN if began else steps.SESSION_BLOCK
         await _tell(
             connection, event, whole.transfers[stored.retransfer], whole.transfers[stored.retransfer].row["revision"]
         )
-    must = passed or bool(released)
     for retransfer in sorted(touched):
-        if must or whole.judged[retransfer].is_complete:
-            await _hand_over(connection, whole, whole.transfers[retransfer], released)
-    await _make_dsibs(connection, whole, must=must)
+        if hand or whole.judged[retransfer].is_complete or (settle and whole.together.is_complete):
+            await _hand_over(connection, whole, whole.transfers[retransfer], hand)
+    await _make_dsibs(connection, whole, must=bool(hand))
 
 
 async def load(connection: asyncpg.Connection, name: str) -> Whole:
@@ -144,7 +143,7 @@ def compose(whole: Whole, number: int) -> Composed | None:
 
 
 async def _note_judged(
-    connection: asyncpg.Connection, transfer: Transfer, whole: Whole, *, is_touched: bool, passed: bool
+    connection: asyncpg.Connection, transfer: Transfer, whole: Whole, *, is_touched: bool, settle: bool
 ) -> None:
     retransfer, facts = transfer.row["retransfer"], transfer.facts
     own = whole.judged[retransfer]
@@ -170,7 +169,7 @@ async def _note_judged(
     await verdicts.enter_channels(connection, rows)
     state = "complete" if is_complete else own.state
     problems = [] if is_complete and not own.is_complete else list(own.problems)
-    settled = own.is_complete or passed if is_touched else transfer.row["is_settled"]
+    settled = own.is_complete or settle if is_touched else transfer.row["is_settled"]
     changed = await verdicts.enter_judged(connection, transfer.row["id"], state, problems, settled, fills)
     if changed:
         log.info("session.state", session=transfer.key, state=state, problems=problems)
@@ -179,7 +178,7 @@ async def _note_judged(
             await _tell(connection, steps.SESSION_CHANNEL_COMPLETE, transfer, transfer.row["revision"])
 
 
-async def _hand_over(connection: asyncpg.Connection, whole: Whole, cause: Transfer, released: str) -> None:
+async def _hand_over(connection: asyncpg.Connection, whole: Whole, cause: Transfer, why: str) -> None:
     """Tell production, unless it has these very blocks already."""
     if not stored_blocks(whole.merged):
         return
@@ -194,7 +193,7 @@ async def _hand_over(connection: asyncpg.Connection, whole: Whole, cause: Transf
         await verdicts.note_handed(connection, in_it, last["revision"])
         return
     revision = 1 if last is None else last["revision"] + 1
-    why = released or ("complete" if is_complete else "its deadline passed")
+    why = "complete" if is_complete else why
     await verdicts.enter_handover(connection, cause.row["name"], revision, cause.row["id"], is_complete, view, why)
     await verdicts.note_handed(connection, in_it, revision)
     await _tell(connection, steps.SESSION_COMPLETE if is_complete else steps.SESSION_INCOMPLETE, cause, revision)
