@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
-from refsys.core.products import FileEntry
 from refsys.infra.settings import ODataSettings
-from refsys.ingestion.delivery import place_delivery
-from refsys.ingestion.download import Download
-from refsys.ingestion.model import Findings, Memory, Offer, Place, Remote
+from refsys.ingestion.model import Findings, Memory, Offer
 from refsys.ingestion.protocols.odatasource import ODataSource
 from refsys.ingestion.protocols.odatavalues import (
     Entry,
@@ -22,7 +18,6 @@ from refsys.ingestion.protocols.odatavalues import (
     text_of,
     version_of,
 )
-from refsys.missions import Recognised
 
 #: Of no bytes at all.
 _MD5_OF_NOTHING: Final = "d41d8cd98f00b204e9800998ecf8427e"
@@ -46,14 +41,6 @@ class PripSource(ODataSource):
             yield Findings(self.understood(page, self._offer))
         if memory.cursor is None and understood == listed:
             yield Findings(is_whole=True)
-
-    async def bring(self, remote: Remote, recognised: Recognised, place: Place) -> tuple[FileEntry, ...]:
-        """Download, verify, unpack."""
-        offer = remote.offer
-        scratch = self.settings.state_dir / "scratch"
-        download = Download(self.client, self.media(offer), offer, scratch, place.limits.max_bytes)
-        async with download.run(place.check) as file:
-            return await asyncio.to_thread(place_delivery, file, offer.name, recognised, place)
 
     def _offer(self, entry: Entry) -> Offer:
         return offer_of(entry, self.root.profile)
