@@ -197,7 +197,7 @@ class _Data(DTPHandler):
         super().close()
 
 
-class _TlsHandler(TLS_FTPHandler, _Handler):
+class _TlsHandler(_Handler, TLS_FTPHandler):
     def handle(self) -> None:
         if self.station.implicit:
             self.secure_connection(self.ssl_context)
