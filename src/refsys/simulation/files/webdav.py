@@ -47,6 +47,7 @@ class XbipStation(FileStation):
         self._server = _Server((host, port), _Front(self), numthreads=16, timeout=60, shutdown_timeout=1)
         if self.certificate:
             self._server.ssl_adapter = BuiltinSSLAdapter(str(self.certificate), str(self.certificate))
+        self._server.expiration_interval = 0.05  # so often it looks whether it is to stop
         self._server.prepare()
         return int(self._server.bind_addr[1])
 
