@@ -20,14 +20,15 @@ from yarl import URL
 
 from refsys.core.errors import RefsysError, Transient, Unreachable
 from refsys.infra import station_wire
-from refsys.infra.settings import AuthSettings
+from refsys.infra.settings import AuthSettings, InboxSettings, Settings, StationSettings
 from refsys.infra.station_answers import CONNECTION_ERRORS, Answers, basic_of_client, retry_after, shown
 from refsys.infra.station_errands import Errand
-from refsys.infra.station_streams import HttpStream, span_of
+from refsys.infra.station_streams import HttpStream, Span, span_of
 from refsys.infra.station_wire import Wire, Wires, host_of
+from refsys.infra.stations import Station, Stations
 from refsys.infra.tokens import Token, Tokens, read_token
 
-__all__ = ["CONNECTION_ERRORS", "HttpStream", "StationClient", "retry_after"]
+__all__ = ["CONNECTION_ERRORS", "HttpStream", "StationClient", "client_of", "retry_after"]
 
 #: How long an answer of JSON may take to come, in read timeouts: one that drips in never counts as silent.
 _PATIENCE: Final = 10
@@ -38,6 +39,8 @@ _TOKEN_LIMIT: Final = 2**20
 _PIECE: Final = 256 * 2**10
 #: Most of a redirect's body that is read to keep the connection, in bytes.
 _PASSED_OVER: Final = 64 * 2**10
+#: Most redirects of a request for a token.
+_TOKEN_REDIRECTS: Final = 3
 #: What is raised on a kept connection that the station has ended meanwhile.
 _ENDED: Final = (ConnectionError, http.client.BadStatusLine, ssl.SSLError)
 
@@ -45,7 +48,8 @@ _ENDED: Final = (ConnectionError, http.client.BadStatusLine, ssl.SSLError)
 class StationClient:
     """One station, asked by many tasks and threads. `station` names it in errors, `url` says where it is.
 
-    Use it as an asynchronous context manager. Timeouts: seconds to connect, and seconds of silence.
+    Use it as an asynchronous context manager. Timeouts: seconds to connect, and seconds of silence. `shared` is what it
+    shares with the other inboxes of the station; without, it is alone, with so many connections.
     """
 
     def __init__(
@@ -59,31 +63,36 @@ class StationClient:
         least_bytes_per_s: int = 0,
         verify_tls: bool = True,
         connections: int = 16,
+        shared: Station | None = None,
     ) -> None:
         self.station = station
         self._auth = auth
-        self._answers = Answers(station, auth, URL(url).origin())
+        self._shared = shared
+        limits = shared.settings if shared is not None else StationSettings(name=station, connections=connections)
+        self._limits = limits
+        self._answers = Answers(station, auth, URL(url).origin(), limits.redirect_hosts)
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s, sock_read=read_timeout_s)
         self._patience_s = connect_timeout_s + _PATIENCE * read_timeout_s
-        self._connections = connections
         self._tls = _tls_context(verify_tls)
         self._wires = Wires(
             tls=self._tls,
-            proxy="",
+            proxy=limits.proxy,
             connect_timeout_s=connect_timeout_s,
             silence_s=read_timeout_s,
             patience_s=self._patience_s,
             least_bytes_per_s=least_bytes_per_s,
         )
         self._pruning: asyncio.TimerHandle | None = None
+        self._line: Station
         self._session: aiohttp.ClientSession
         self._loop: asyncio.AbstractEventLoop
         self._tokens = Tokens(self._grant)
 
     async def __aenter__(self) -> StationClient:
         self._loop = asyncio.get_running_loop()
+        self._line = self._shared or Station(self._limits)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=self._connections),
+            connector=aiohttp.TCPConnector(ssl=self._tls, limit=self._limits.connections),
             timeout=self._timeout,
             auto_decompress=True,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -97,6 +106,8 @@ class StationClient:
         self._wires.close()
         await self._tokens.close()
         await self._session.close()
+        if self._shared is None:
+            await self._line.close()
 
     @contextlib.asynccontextmanager
     async def ask(
@@ -108,20 +119,27 @@ class StationClient:
         caller's, who knows whether it can go on where it stopped.
         """
         errand = Errand(self._answers, self._auth, method, url, headers or {})
-        response = await self._answer(errand, body)
-        try:
-            if response.status >= 300 and not (response.status == 416 and "Range" in (headers or {})):
-                raise await self._refusal(response)
-            yield response
-        finally:
-            # what was not read cannot be read past: the connection ends with it
-            response.close() if not response.content.at_eof() else response.release()
+        async with self._line.listing():
+            with self._line.breaker.passing():
+                async with asyncio.timeout(self._patience_s):
+                    response = await self._answer(errand, body)
+                try:
+                    if response.status >= 300 and not (response.status == 416 and "Range" in (headers or {})):
+                        raise await self._refusal(response)
+                    yield response
+                finally:
+                    # what was not read cannot be read past: the connection ends with it
+                    response.close() if not response.content.at_eof() else response.release()
 
     def get(
         self, url: str, headers: Mapping[str, str] | None = None
     ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """`ask` with GET."""
         return self.ask("GET", url, headers)
+
+    def unreachable(self, error: BaseException) -> Unreachable:
+        """What one of CONNECTION_ERRORS means."""
+        return self._answers.unreachable(error)
 
     async def get_json(self, url: str) -> Any:
         """The JSON at a URL. Raises Transient where the answer is something else, or the connection fails."""
@@ -171,24 +189,37 @@ class StationClient:
             if tag:
                 headers["If-Range"] = tag
         errand = Errand(self._answers, self._auth, "GET", url, headers)
+        held = self._line.take()
         try:
-            answer, wire = self._answer_on_wire(errand)
-            if answer.status not in (200, 206, 416) or (answer.status != 200 and "Range" not in headers):
-                raise self._refusal_on_wire(errand.url, answer, wire)
-            span = span_of(answer, start, stop, tag)
-        except (*CONNECTION_ERRORS, ValueError) as error:
-            raise self._answers.unreachable(error) from error
+            with self._line.breaker.passing():
+                answer, wire, span = self._begin(errand, start, stop, tag)
+        except BaseException:
+            self._line.free(held)
+            raise
+
+        def release(is_usable: bool) -> None:
+            if is_usable:
+                self._release(errand.url, wire)
+            self._line.free(held)
+
         if span is None:
             # a part of something else than was asked for: then everything
             wire.hang_up()
+            release(False)
             return self.open_stream(url)
-        return HttpStream(
-            answer,
-            wire,
-            span,
-            throttle=lambda count, closed: None,
-            release=lambda is_usable: self._release(errand.url, wire) if is_usable else None,
-        )
+        return HttpStream(answer, wire, span, throttle=self._line.throttle, release=release)
+
+    def _begin(
+        self, errand: Errand, start: int, stop: int | None, tag: str
+    ) -> tuple[http.client.HTTPResponse, Wire, Span | None]:
+        try:
+            answer, wire = self._answer_on_wire(errand)
+            is_ranged = bool(start) or stop is not None
+            if answer.status == 200 or (is_ranged and answer.status in (206, 416)):
+                return answer, wire, span_of(answer, start, stop, tag)
+            raise self._refusal_on_wire(errand.url, answer, wire)
+        except (*CONNECTION_ERRORS, ValueError) as error:
+            raise self._answers.unreachable(error) from error
 
     async def _answer(self, errand: Errand, body: bytes | None) -> aiohttp.ClientResponse:
         while True:
@@ -199,6 +230,7 @@ class StationClient:
                 headers=headers,
                 data=body if errand.keeps_body else None,
                 allow_redirects=False,
+                proxy=self._limits.proxy or None,
             )
             try:
                 goes_on = errand.goes_on(response.status, response.headers.get("Location"))
@@ -271,16 +303,9 @@ class StationClient:
     async def _grant(self, before: Token | None) -> Token:
         """Ask the token endpoint (RFC 6749 4.3, 4.4, 6). Whatever it answers, no product is to blame: Unreachable."""
         subject = f"token endpoint of {self.station}"
+        request = {"data": self._token_form(before), "headers": self._token_headers()}
         try:
-            async with (
-                asyncio.timeout(self._patience_s),
-                self._session.post(
-                    self._auth.token_url,
-                    data=self._token_form(before),
-                    headers=self._token_headers(),
-                    allow_redirects=False,
-                ) as response,
-            ):
+            async with asyncio.timeout(self._patience_s), self._token_answer(request) as response:
                 if response.status != 200:
                     refusal = await self._refusal(response)
                     raise Unreachable(
@@ -296,6 +321,21 @@ class StationClient:
             raise Unreachable(f"answers with {error}", subject=subject, advice="is token_url right?") from error
         self._answers.learn(token.access, token.refresh)
         return token
+
+    @contextlib.asynccontextmanager
+    async def _token_answer(self, request: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Redirects that keep the form are followed to where our credentials may go."""
+        url = URL(self._auth.token_url)
+        allowed = Answers(self.station, self._auth, url.origin(), self._limits.redirect_hosts)
+        for left in reversed(range(_TOKEN_REDIRECTS + 1)):
+            response = await self._session.post(url, **request, allow_redirects=False, proxy=self._limits.proxy or None)
+            async with response:
+                location = response.headers.get("Location", "")
+                target = url.join(URL(location)) if location and response.status in (307, 308) else url
+                if not left or target == url or not allowed.gets_credentials(target):
+                    yield response
+                    return
+                url = target
 
     def _token_form(self, before: Token | None) -> dict[str, str]:
         auth = self._auth
@@ -329,6 +369,21 @@ class StationClient:
             excerpt = answer.read1(_EXCERPT)
         wire.hang_up()
         return self._answers.refusal(answer.status, answer.reason, url, answer.headers.get("Retry-After"), excerpt)
+
+
+def client_of(inbox: InboxSettings, settings: Settings, stations: Stations) -> StationClient:
+    """A client with an inbox's credentials, within the limits of its station. In the event loop."""
+    shared = stations.of(inbox)
+    return StationClient(
+        shared.name,
+        inbox.auth,
+        url=inbox.url,
+        connect_timeout_s=settings.fetch.connect_timeout_s,
+        read_timeout_s=settings.fetch.read_timeout_s,
+        least_bytes_per_s=settings.fetch.least_bytes_per_s,
+        verify_tls=inbox.verify_tls,
+        shared=shared,
+    )
 
 
 class _TooLong(ValueError):
