@@ -25,11 +25,9 @@ def build_stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types
     from refsys.catalogue import service as catalogue
     from refsys.distribution import service as distribution
     from refsys.ingestion import service as ingestion
-    from refsys.ingestion.sessions.making import session_stages
 
     return [
         *ingestion.stages(settings, pool, storage, types),
-        *session_stages(pool, storage),
         *catalogue.stages(pool, storage, types, settings.inbox),
         *reextract.stages(pool, storage, types),
         *distribution.stages(pool, storage, types),
