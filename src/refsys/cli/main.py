@@ -34,6 +34,7 @@ COMMANDS: Final = (
     "subscription",
     "pass",
     "why-not",
+    "inbox",
     "parked",
     "replay",
     "import",
