@@ -224,7 +224,7 @@ async def test_where_expand_is_refused_quality_of_open_sessions_is_asked_for_one
     session.deliver(1)
     async with looking(station, clock, odata=ODataSettings(expand=not is_known)) as inbox:
         if not is_known:  # refused for collections only, and nobody has told us
-            station.faults.on_listing(Answer(400), name="Sessions")
+            station.faults.on_listing(Answer(501), name="Sessions")
         inbox.open = [(SESSION, False)]
         await inbox.look()
         assert inbox.said[SESSION, False].quality[1]["TotalVolume"] == sum(block.size_bytes for block in session.blocks)

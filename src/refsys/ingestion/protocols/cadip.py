@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from refsys.core.errors import Permanent
+from refsys.core.errors import Overloaded, Permanent, RefsysError, Unreachable
 from refsys.infra.http import StationClient
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.ingestion.model import Findings, Memory, Offer, SessionFile, SessionSaid
@@ -109,17 +109,22 @@ class CadipSource(ODataSource):
             yield Findings(await self._ours(self.understood(page, self._offer)))
 
     async def _sessions(self, ask: Callable[[str], AsyncIterator[list[Entry]]]) -> AsyncIterator[list[Entry]]:
-        """Pages of Sessions, with QualityInfo in them as long as the station does not refuse that."""
+        """Pages of Sessions, with QualityInfo in them unless the station answers (400, 501) only without."""
+        refused: RefsysError | None = None
         if self._expands:
             try:
                 async for page in ask("QualityInfo"):
                     yield page
                 return
-            except Permanent as error:
-                self._expands = False
-                log.warning("look.expand_refused", inbox=self.inbox.id, problem=str(error))
+            except Overloaded:
+                raise
+            except (Permanent, Unreachable) as error:
+                refused = error
         async for page in ask(""):
             yield page
+        if refused is not None:
+            self._expands = False
+            log.warning("look.expand_refused", inbox=self.inbox.id, problem=str(refused))
 
     async def _said(self, page: Iterable[Entry], open_sessions: Collection[str]) -> list[SessionSaid]:
         """What a page of Sessions says; without $expand, quality information of open ones is asked for one by one."""
@@ -128,7 +133,7 @@ class CadipSource(ODataSource):
             self._note(said)
             if not self._is_ours(said.session, said.satellite):
                 continue
-            if not self._expands and said.session in open_sessions and "Id" in entry:
+            if "QualityInfo" not in entry and said.session in open_sessions and "Id" in entry:
                 path = f"Sessions({id_literal(str(entry['Id']))})"
                 whole = await self.root.entry(path, **{"$expand": "QualityInfo"})
                 said = replace(said, quality=quality_of(whole.get("QualityInfo")))
