@@ -15,6 +15,7 @@ from refsys.catalogue import commands
 from refsys.core.errors import Gone, NotYet, Transient, Unreachable
 from refsys.core.products import Arrival, canonical_name
 from refsys.infra.settings import InboxSettings, Settings
+from refsys.infra.stations import Stations
 from refsys.infra.storage import Storage, StorageFull
 from refsys.infra.work import Attempt, AttemptVoid, Stage
 from refsys.infra.work.model import judge, pause_before
@@ -44,8 +45,10 @@ _PASSING: Final = (Unreachable, NotYet, StorageFull, OSError)
 
 def stages(settings: Settings, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry) -> list[Stage]:
     """A stage for each inbox, whose concurrency is that of the inbox over all workers; and what follows from files."""
+    stations = Stations(settings, pool)
     fetchers = [
-        _Fetcher(settings, inbox, pool, storage, Bringing(inbox, settings, storage, types)) for inbox in settings.inbox
+        _Fetcher(settings, inbox, pool, storage, Bringing(inbox, settings, stations, storage, types))
+        for inbox in settings.inbox
     ]
     fetching = [
         Stage(
@@ -176,13 +179,13 @@ class _Fetcher:
     def _arrival(self, outcome: Outcome) -> Arrival:
         offer = outcome.remote.offer
         mission = outcome.recognised.mission if outcome.recognised is not None else ""
-        is_repeated = offer.session is not None and offer.session.retransfer
         return Arrival(
             name=canonical_name(offer.name),
             base=outcome.base,
             files=outcome.files,
             source=self.inbox.id,
-            on_change="revise" if is_repeated else self.inbox.on_change,
+            # a station corrects its blocks, by publishing them again or by a retransfer: the newer one counts
+            on_change="revise" if offer.session is not None else self.inbox.on_change,
             completeness=self.inbox.completeness,
             available_at=offer.published_at,
             t0_raw=offer.origin_at,
