@@ -345,6 +345,8 @@ HOUR = timedelta(hours=1)
         ({"downlink_stop": None, "planned_stop": datetime(2024, 11, 14, 14, 34, tzinfo=UTC)}, "14:44:10"),
         ({"downlink_stop": None, "newest": datetime(2024, 11, 14, 14, 32, tzinfo=UTC)}, "14:42:10"),
         ({"downlink_stop": None, "name": "S1B__MPS__________017080"}, "14:41:10"),
+        # found late, and nothing tells when it was published
+        ({"lag": None, "seen_at": datetime(2024, 11, 14, 15, 0, tzinfo=UTC)}, "15:10:00"),
         # dates that are none
         ({"downlink_stop": datetime(9999, 1, 1, tzinfo=UTC)}, "14:40:48"),
         ({"downlink_stop": datetime(1, 1, 1, tzinfo=UTC)}, "14:40:48"),

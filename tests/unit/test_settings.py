@@ -202,6 +202,7 @@ def test_the_example_uncommented_loads_and_names_everything(config: Path) -> Non
     config.write_text(text)
     settings = load_settings(config, environ={})
     lists = {"inbox": (), "station": (), "auth": settings.auth.model_copy(update={"user": ()})}
+    lists["sessions"] = settings.sessions.model_copy(update={"policy": ()})
     assert settings.model_copy(update={**lists, "state_dir": Path(".refsys")}) == Settings()
     assert [inbox.id for inbox in settings.inbox] == ["my-inbox"]
     for name in known_names(Settings):

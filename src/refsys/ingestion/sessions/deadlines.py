@@ -3,7 +3,8 @@
 The deadline is counted from the end of the downlink. Stations tell that in their own clock, which may be an hour off:
 it is taken to be ahead or behind by the least that passed, in our clock, between a publication of this session and our
 seeing it. A clock that is ahead makes that negative; one that is behind, and a session that was found late, make the
-deadline later, never earlier.
+deadline later, never earlier. Where nothing has a date of publication, the later of the end of the downlink and our
+first hearing of it counts.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ def deadline_of(row: Mapping[str, Any], rules: Rules) -> datetime:
     quiet: datetime = row["news_at"] + timedelta(seconds=rules.quiet_s)
     if row["fills"]:
         return quiet
-    ended = _ended(row) + max(row["lag"] or timedelta(0), -_AHEAD)
+    ended = _ended(row)
+    ended = max(ended, row["seen_at"]) if row["lag"] is None else ended + max(row["lag"], -_AHEAD)
     if ended > row["now"] + _AHEAD:
         ended = row["news_at"]
     return max(ended + timedelta(seconds=rules.limit_s), quiet)

@@ -180,15 +180,12 @@ async def _note_judged(
 
 async def _hand_over(connection: asyncpg.Connection, whole: Whole, cause: Transfer, why: str) -> None:
     """Tell production, unless it has these very blocks already."""
-    if not stored_blocks(whole.merged):
+    blocks = stored_blocks(whole.merged)
+    if not blocks:
         return
     view, is_complete = view_of(whole.merged), whole.together.is_complete
     last = await verdicts.fetch_last_handover(connection, cause.row["name"])
-    in_it = [
-        transfer.row["id"]
-        for retransfer, transfer in whole.transfers.items()
-        if stored_blocks(transfer.facts) and (not retransfer or transfer is cause or whole.is_in)
-    ]
+    in_it = [whole.transfers[each].row["id"] for each in {block.retransfer for _, block in blocks}]
     if last is not None and last["view"] == view and last["is_complete"] >= is_complete:
         await verdicts.note_handed(connection, in_it, last["revision"])
         return

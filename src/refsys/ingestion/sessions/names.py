@@ -19,7 +19,7 @@ _FILE: Final = re.compile(
     r"(?:DSDB_(?P<block>[0-9]{5})\.(?:raw|aisp)|DSIB\.xml)",
     re.IGNORECASE | re.ASCII,
 )
-_SESSION: Final = re.compile(r"[A-Z0-9_]{1,100}", re.ASCII)
+_SESSION: Final = re.compile(r"[A-Za-z0-9_]{1,100}", re.ASCII)
 # S1A_20241114143038056552, S1B__MPS__________017080
 _SATELLITE: Final = re.compile(r"(S[123][A-Z])_", re.ASCII)
 _SATELLITE_FOLDER: Final = re.compile(r"(S[123][A-Z])_?", re.ASCII)
@@ -49,7 +49,7 @@ def session_file_of(
 
 
 def is_session(text: str) -> bool:
-    """Whether this can be a session's id, in capitals."""
+    """Whether this can be a session's id, in letters of any case."""
     return _SESSION.fullmatch(text) is not None
 
 

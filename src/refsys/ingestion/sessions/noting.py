@@ -33,7 +33,7 @@ async def note_said(connection: asyncpg.Connection, inbox_id: str, said: Sequenc
     Ids that cannot be a session's are ignored; what is known already costs one query. Call it after the offers are
     entered (order of rows, see above).
     """
-    latest = {(each.session.upper(), each.retransfer): each for each in said if is_session(each.session.upper())}
+    latest = {(each.session.upper(), each.retransfer): each for each in said if is_session(each.session)}
     if not latest:
         return
     names, retransfers = [list(column) for column in zip(*latest, strict=True)]
