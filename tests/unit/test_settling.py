@@ -24,7 +24,7 @@ def dsib_of(*blocks: Entry, size: int | None = None) -> bytes:
     names = "".join(f"<dsdb_name>{each.name}</dsdb_name>" for each in blocks)
     size = sum(each.size_bytes or 0 for each in blocks) if size is None else size
     return (
-        f"<DCSU_Session_Information_Block><data_size>{size}</data_size><dsdb_list>{names}</dsdb_list>"
+        f"<DCSU_Session_Information_Block><session_id>S1A</session_id><data_size>{size}</data_size><dsdb_list>{names}</dsdb_list>"
         "</DCSU_Session_Information_Block>"
     ).encode()
 

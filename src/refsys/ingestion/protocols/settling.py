@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from refsys.core.errors import RefsysError
-from refsys.infra import xml
 from refsys.ingestion.sessions import session_file_of
+from refsys.ingestion.sessions.dsib import read_dsib
 
 #: Largest DSIB that is read, in bytes: it has one line for each block.
 DSIB_LIMIT: Final = 2**20
@@ -96,12 +96,11 @@ def _channel_of(path: str) -> tuple[str, str, int] | None:
 def _listed(dsib: Entry, folder: str, beside: dict[str, Entry], read: Callable[[Entry], bytes]) -> set[str]:
     """The paths of the DSIB and of what it lists; nothing where it is not whole, or not all of that is there."""
     try:
-        root = xml.parse(read(dsib), subject=dsib.name, size_limit=DSIB_LIMIT)
+        said = read_dsib(read(dsib), name=dsib.name)
     except (RefsysError, OSError):
         return set()
-    paths = {f"{folder}/{(each.text or '').strip()}".lstrip("/") for each in root.iter("{*}dsdb_name")}
-    if not paths or not paths <= beside.keys():
+    paths = {f"{folder}/{name}".lstrip("/") for name in said.names}
+    if said.problem or not paths <= beside.keys():
         return set()
     size = sum(beside[path].size_bytes or 0 for path in paths)
-    said = (root.findtext("{*}data_size") or "").strip()
-    return {dsib.path, *paths} if said in ("", str(size)) else set()
+    return {dsib.path, *paths} if said.size_bytes in (None, size) else set()

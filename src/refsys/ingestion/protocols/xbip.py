@@ -16,8 +16,9 @@ from urllib.parse import quote, unquote, urlsplit
 import aiohttp
 
 from refsys.core.errors import HostileInput, InvalidProduct, Overloaded, RefsysError, Transient, Unreachable
-from refsys.infra.http import CONNECTION_ERRORS, StationClient
+from refsys.infra.http import CONNECTION_ERRORS, StationClient, client_of
 from refsys.infra.settings import InboxSettings, Settings
+from refsys.infra.stations import Stations
 from refsys.ingestion.model import Offer, Part, Stream
 from refsys.ingestion.protocols.filedrop import FileDrop, Listing, log, products_of
 from refsys.ingestion.protocols.multistatus import PROPFIND, DavEntry, MultiStatus
@@ -62,17 +63,9 @@ class XbipSource(FileDrop):
         self._refuses_infinity = False
 
     @classmethod
-    async def connect(cls, inbox: InboxSettings, settings: Settings) -> Self:
+    async def connect(cls, inbox: InboxSettings, settings: Settings, stations: Stations) -> Self:
         """The source of an inbox of type xbip."""
-        client = StationClient(
-            inbox.station or f"inbox {inbox.id}",
-            inbox.auth,
-            url=inbox.url,
-            connect_timeout_s=settings.fetch.connect_timeout_s,
-            read_timeout_s=settings.fetch.read_timeout_s,
-            verify_tls=inbox.verify_tls,
-            connections=inbox.concurrency + 1,
-        )
+        client = client_of(inbox, settings, stations)
         await client.__aenter__()
         return cls(inbox, client, settings)
 
@@ -171,11 +164,7 @@ class XbipSource(FileDrop):
                 async with self._client.ask("PROPFIND", url, headers, PROPFIND) as response:
                     await self._read_answer(response, folder, answer)
         except CONNECTION_ERRORS as error:
-            raise Unreachable(
-                f"did not list {folder!a} to the end: {error or type(error).__name__}",
-                subject=self.station,
-                advice="it is asked again",
-            ) from error
+            raise self._client.unreachable(error) from error
         return answer
 
     async def _read_answer(self, response: aiohttp.ClientResponse, folder: str, answer: _Answer) -> None:
