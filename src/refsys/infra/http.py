@@ -18,7 +18,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from refsys.core.errors import RefsysError, Transient, Unreachable
+from refsys.core.errors import NotYet, RefsysError, Transient, Unreachable
 from refsys.infra import station_wire
 from refsys.infra.settings import AuthSettings, InboxSettings, Settings, StationSettings
 from refsys.infra.station_answers import CONNECTION_ERRORS, Answers, basic_of_client, retry_after, shown
@@ -115,8 +115,8 @@ class StationClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful answer (2xx, or 416 where a range was asked for), redirects followed.
 
-        Raises Gone, Overloaded, Unreachable, Transient or Permanent as the status says; CONNECTION_ERRORS are the
-        caller's, who knows whether it can go on where it stopped.
+        Raises Gone, Overloaded, Unreachable, Transient or Permanent as the status says, NotYet where no more can be
+        posted for now; CONNECTION_ERRORS are the caller's, who knows whether it can go on where it stopped.
         """
         errand = Errand(self._answers, self._auth, method, url, headers or {})
         async with self._line.listing():
@@ -125,7 +125,12 @@ class StationClient:
                     response = await self._answer(errand, body)
                 try:
                     if response.status >= 300 and not (response.status == 416 and "Range" in (headers or {})):
-                        raise await self._refusal(response)
+                        refusal = await self._refusal(response)
+                        if method == "POST" and response.status == 429:
+                            # a quota of what was posted says nothing of the station
+                            patience_s = retry_after(response.headers.get("Retry-After"))
+                            raise NotYet(refusal.message, subject=self.station, retry_after_s=patience_s) from refusal
+                        raise refusal
                     yield response
                 finally:
                     # what was not read cannot be read past: the connection ends with it

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -67,7 +67,7 @@ class Slots:
 
     def free(self, key: int) -> None:
         """Give a key back that is held. For the event loop's thread."""
-        self._run(self._give_back(key))
+        self._run(self._give_back, key)
 
     async def share(self, keys: Sequence[int]) -> float:
         """Of these keys that are held by anyone, the share that we hold; 1 where we hold none. Raises Transient."""
@@ -96,7 +96,7 @@ class Slots:
             return await session.fetchval(sql, self._space, *values, timeout=_TIMEOUT_S)
         except DATABASE_ERRORS as error:
             await self._hang_up()
-            self._run(self._reopen())
+            self._run(self._reopen)
             raise Transient("the database does not answer", advice="try again in a moment") from error
         except asyncio.CancelledError:
             await self._hang_up()
@@ -111,7 +111,7 @@ class Slots:
                 if self._session is session:
                     self._session = None
                     if self._held:
-                        self._run(self._reopen())
+                        self._run(self._reopen)
 
             self._session = session
             session.add_termination_listener(on_end)
@@ -141,17 +141,16 @@ class Slots:
                 await self._hang_up()
             await asyncio.sleep(_REOPEN_S)
 
-    def _run(self, work: Any) -> None:
+    def _run(self, work: Callable[..., Awaitable[None]], *values: Any) -> None:
         if self._is_closed:
-            work.close()
             return
-        task = asyncio.get_running_loop().create_task(self._quietly(work))
+        task = asyncio.get_running_loop().create_task(self._quietly(work, *values))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     @staticmethod
-    async def _quietly(work: Any) -> None:
+    async def _quietly(work: Callable[..., Awaitable[None]], *values: Any) -> None:
         try:
-            await work
+            await work(*values)
         except RefsysError as error:
             log.warning("slots.lost", error=str(error))

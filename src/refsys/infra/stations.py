@@ -215,6 +215,7 @@ class Stations:
     """The stations of a process. Without `pool` it is alone."""
 
     def __init__(self, settings: Settings, pool: asyncpg.Pool | None = None) -> None:
+        self.pool = pool
         self._settings = settings
         self._slots = Slots(pool, _SPACE) if pool is not None else None
         self._known: dict[str, Station] = {}
