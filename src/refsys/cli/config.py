@@ -1,6 +1,9 @@
-"""`refsys config check | show | example`."""
+"""`refsys config check | show | example | import-inboxes`."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -44,3 +47,34 @@ def example() -> None:
     from refsys.infra.settings_text import example_toml
 
     typer.echo(example_toml(Settings), nl=False)
+
+
+@app.command()
+def import_inboxes(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="stream parameters of the reference's ingestion", exists=True, dir_okay=False
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="write the TOML here, readable by you only; must not exist")
+    ] = None,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(
+            "--secrets", help="folder in which secrets lie: ${X} becomes the file X there; else to be filled in"
+        ),
+    ] = None,
+    value: Annotated[
+        list[str] | None, typer.Option("--value", help="NAME=VALUE: what ${NAME} stands for where it is no secret")
+    ] = None,
+) -> None:
+    """Write the reference's inboxes as stations and inboxes of this system.
+
+    Every property is translated, or named in a comment with the reason. Ends with 1 where an inbox needs your hand: it
+    is written as a comment then.
+    """
+    from refsys.cli.importing_inboxes import write_inboxes
+
+    raise typer.Exit(write_inboxes(files, output, secrets, value or []))

@@ -40,7 +40,7 @@ def _example(model: type[BaseModel], prefix: str, commented: bool = False) -> It
     for name, field in plain:
         yield f"# {field.description}{_limits(field)}"
         value = _sample(name, field) if field.is_required() else field.get_default(call_default_factory=True)
-        yield f"#{name} = {_toml(value)}"
+        yield f"#{name} = {toml_value(value)}"
         if is_secret(field):
             yield f"# or {name}_file: a file that holds it"
         yield ""
@@ -60,7 +60,7 @@ def _example(model: type[BaseModel], prefix: str, commented: bool = False) -> It
 def _effective(settings: BaseModel, prefix: str) -> Iterator[str]:
     plain, sections = _split(type(settings))
     for name, _field in plain:
-        yield f"{name} = {_toml(getattr(settings, name))}"
+        yield f"{name} = {toml_value(getattr(settings, name))}"
     for name, field in sections:
         value = getattr(settings, name)
         for member in value if is_list(field) else (value,):
@@ -95,7 +95,7 @@ def _sample(name: str, field: FieldInfo) -> Any:
     return choices[0] if choices else {"id": "my-inbox", "url": "inbox"}.get(name, name)
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
     if isinstance(value, SecretStr):
         return f'"{MASK}"' if value.get_secret_value() else '""'
     if isinstance(value, bool):
@@ -103,7 +103,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, int | float):
         return str(value)
     if isinstance(value, tuple | list):
-        return "[" + ", ".join(_toml(member) for member in value) + "]"
+        return "[" + ", ".join(toml_value(member) for member in value) + "]"
     # A JSON string is a TOML basic string, but for the escape \/ (which orjson never writes) and DEL.
     return orjson.dumps(str(value)).decode().replace("\x7f", "\\u007f")
 

@@ -1,0 +1,1 @@
+"""Configuration of the reference's ingestion, read from its stream parameters and written as ours."""
