@@ -15,9 +15,14 @@ from refsys.simulation.station import (
     OAuth2,
     OtherETag,
     Redirect,
+    Short,
+    Slow,
     Stall,
     Station,
+    TokensDie,
     Twice,
+    WrongChecksums,
+    WrongSizes,
 )
 from tests.waiting import wait_for
 
@@ -237,3 +242,103 @@ async def test_a_refused_request_uses_up_no_fault(client, source):
 def test_a_fault_that_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="OtherETag is no fault of a listing"):
         Station().faults.on_listing(OtherETag())
+
+
+async def test_a_redirect_to_the_stations_other_address(client, source):
+    async with Station(auth=Basic("user", "secret"), other_host="127.0.0.2") as station:
+        station.offer(source)
+        station.faults.on_download(Redirect(), times=None)
+        auth = httpx.BasicAuth("user", "secret")
+        target = (await client.get(value(station), auth=auth)).headers["location"]
+        assert target.startswith(f"{station.elsewhere}/")
+        assert httpx.URL(target).host == "127.0.0.2"
+        assert (await client.get(target)).status_code == 401
+        assert (await client.get(target, auth=auth, headers={"Range": "bytes=-5"})).content == CONTENT[-5:]
+
+
+async def test_tokens_die_in_the_middle_of_a_body(client, source):
+    async with Station(auth=OAuth2(user="user", password="secret")) as station:
+        station.offer(source)
+        station.faults.on_download(TokensDie(1000))
+        login = {"grant_type": "password", "username": "user", "password": "secret"}
+
+        async def headers():
+            token = (await client.post(station.token_url, data=login)).json()["access_token"]
+            return {"Authorization": f"Bearer {token}", "Range": "bytes=1000-"}
+
+        first = await headers()
+        received, complete = await read_until_it_breaks(client, value(station), **first)
+        assert (received, complete) == (CONTENT[1000:2000], False)
+        assert (await client.get(value(station), headers=first)).status_code == 401
+        assert (await client.get(value(station), headers=await headers())).content == CONTENT[1000:]
+
+
+async def test_a_file_that_ends_too_early_as_if_it_were_whole(client, station):
+    station.faults.on_download(Short(1000))
+    response = await client.get(value(station))
+    assert (response.status_code, response.content) == (200, CONTENT[:1000])
+    assert (await listed(client, station)).json()["value"][0]["ContentLength"] == len(CONTENT)
+
+
+async def test_a_body_that_drips(client, station):
+    station.faults.on_download(Slow(bytes_per_s=8_000_000))
+    started = asyncio.get_running_loop().time()
+    assert (await client.get(value(station))).content == CONTENT
+    assert asyncio.get_running_loop().time() - started >= 0.2
+
+
+async def test_listings_that_tell_wrong_checksums_or_sizes(client, station):
+    [true] = (await listed(client, station)).json()["value"]
+    station.faults.on_listing(WrongChecksums())
+    station.faults.on_listing(WrongSizes(7))
+    [checksum], [size] = [(await listed(client, station)).json()["value"] for _ in range(2)]
+    assert checksum["Checksum"][0]["Value"] != true["Checksum"][0]["Value"]
+    assert checksum["Checksum"][0]["Value"][1:] == true["Checksum"][0]["Value"][1:]
+    assert size["ContentLength"] == true["ContentLength"] + 7
+    assert checksum | {"Checksum": 0} == size | {"Checksum": 0, "ContentLength": true["ContentLength"]}
+
+
+async def test_a_fault_may_hit_by_chance(client, station):
+    station.faults.on_listing(Answer(500), times=None, chance=0.5)
+    statuses = [(await listed(client, station)).status_code for _ in range(40)]
+    assert 5 < statuses.count(500) < 35
+    assert set(statuses) == {200, 500}
+
+
+@pytest.mark.parametrize(
+    ("change", "query", "status"),
+    [
+        ({"refuses": frozenset({"ge"})}, "$filter=PublicationDate ge 2024-01-01", 400),
+        ({"refuses": frozenset({"ge"})}, "$filter=PublicationDate gt 2024-01-01", 200),
+        ({"refuses": frozenset({"in"})}, "$filter=Name in ('x')", 400),
+        ({"refuses": frozenset({"$count"})}, "$count=true", 400),
+    ],
+)
+async def test_a_station_may_not_know_a_word_of_odata(client, station, change, query, status):
+    assert (await client.get(f"{station.url}/Products?{query}")).status_code == 200
+    station.speak(**change)
+    assert (await client.get(f"{station.url}/Products?{query}")).status_code == status
+
+
+async def test_pages_may_be_short_or_always_the_first(client, tmp_path):
+    async with Station(page_limit=4) as station:
+        for number in range(6):
+            (tmp_path / f"S1A_OPER_AUX_{number}.EOF").write_bytes(b"x")
+            station.offer(tmp_path / f"S1A_OPER_AUX_{number}.EOF")
+
+        async def names(skip):
+            answer = await client.get(f"{station.url}/Products?$orderby=Name&$top=4&$skip={skip}")
+            return [each["Name"][-5] for each in answer.json()["value"]], "@odata.nextLink" in answer.json()
+
+        assert [await names(0), await names(4)] == [(["0", "1", "2", "3"], True), (["4", "5"], False)]
+        station.speak(short_pages=True, next_links=False)
+        assert [await names(0), await names(2)] == [(["0", "1"], False), (["2", "3", "4", "5"], False)]
+        station.speak(short_pages=False, skip_ignored=True)
+        assert await names(4) == (["0", "1", "2", "3"], False)
+
+
+async def test_an_empty_listing_may_be_a_bare_list_and_sizes_texts(client, station):
+    station.speak(empty_list=True, text_numbers=True)
+    [product] = (await listed(client, station)).json()["value"]
+    assert product["ContentLength"] == str(len(CONTENT))
+    assert (await client.get(f"{station.url}/Products?$skip=1")).json() == []

@@ -16,6 +16,7 @@ from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.exceptions import AuthenticationFailed
 from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_DTPHandler, TLS_FTPHandler
+from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import ThreadedFTPServer
 
 from refsys.simulation.files.base import FileStation
@@ -49,7 +50,7 @@ class EdipStation(FileStation):
     def _listen(self, host: str, port: int) -> int:
         # it would print what the journal tells
         _LOG.setLevel(logging.CRITICAL)
-        self._server = _Server((host, port), self._handler())
+        self._server = _Server((host, port), self._handler(), ioloop=IOLoop())
         return int(self._server.address[1])
 
     def _serve(self) -> None:

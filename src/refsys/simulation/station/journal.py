@@ -78,8 +78,8 @@ class Journal:
         return self.requests("listing")
 
     def downloads(self, name: str = "") -> list[Request]:
-        """GET requests for bytes, HEAD left out."""
-        return [each for each in self.requests("download", name) if each.method == "GET"]
+        """Requests for bytes, HEAD left out."""
+        return [each for each in self.requests("download", name) if each.method != "HEAD"]
 
     def ranges(self, name: str = "") -> list[str]:
         """The Range header of each download; empty where it had none."""
