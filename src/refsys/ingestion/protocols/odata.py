@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
-from refsys.core.errors import Transient
+from refsys.core.errors import Gone, Transient
 from refsys.infra.http import StationClient
 from refsys.infra.settings import InboxSettings, ODataSettings
-from refsys.ingestion.protocols.odatavalues import Entry, instant_or_none
+from refsys.ingestion.protocols.odatavalues import Entry, id_literal, instant_or_none
 
 #: Most pages of one listing, lest a station that lists without end keeps us for ever.
 _PAGES: Final = 200_000
@@ -58,6 +58,18 @@ class ODataRoot:
         if not isinstance(found, Mapping):
             raise Transient(f"answered {path} with what is no entity", subject=self.station)
         return found
+
+    async def one(self, entity_set: str, key: str) -> Entry | None:
+        """The entity of an id, by `$filter`; None where there is none. Some stations answer with it alone."""
+        options = {"$filter": f"{self.profile.product_id} eq {id_literal(key)}"}
+        try:
+            found = await self._client.get_json(_with_options(self.url(entity_set), options))
+        except Gone:
+            return None
+        listed = found.get("value", [found]) if isinstance(found, Mapping) else found
+        if not isinstance(listed, list):
+            raise Transient(f"answered {entity_set} with what is no listing", subject=self.station)
+        return next((entry for entry in listed if isinstance(entry, Mapping)), None)
 
     async def listed(
         self, entity_set: str, start: datetime, *, where: str = "", expand: str = ""
