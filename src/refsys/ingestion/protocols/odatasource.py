@@ -10,8 +10,9 @@ from typing import Final, Generic, Self, TypeVar
 import structlog
 
 from refsys.core.times import parse_instant
-from refsys.infra.http import StationClient
+from refsys.infra.http import StationClient, client_of
 from refsys.infra.settings import InboxSettings, Settings
+from refsys.infra.stations import Stations
 from refsys.ingestion.model import Offer, Part, Stream
 from refsys.ingestion.protocols.odata import ODataRoot
 from refsys.ingestion.protocols.odatavalues import Entry, id_literal
@@ -41,16 +42,8 @@ class ODataSource:
         self._held_pace: Pace[str] = Pace(inbox.poll_s)
 
     @classmethod
-    async def connect(cls, inbox: InboxSettings, settings: Settings) -> Self:
-        client = StationClient(
-            inbox.station or f"inbox {inbox.id}",
-            inbox.auth,
-            url=inbox.url,
-            connect_timeout_s=settings.fetch.connect_timeout_s,
-            read_timeout_s=settings.fetch.read_timeout_s,
-            verify_tls=inbox.verify_tls,
-            connections=inbox.concurrency + 1,
-        )
+    async def connect(cls, inbox: InboxSettings, settings: Settings, stations: Stations) -> Self:
+        client = client_of(inbox, settings, stations)
         await client.__aenter__()
         return cls(inbox, client, settings)
 
