@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from refsys.core.cron import Cron
 from refsys.core.errors import ConfigurationError
 from refsys.core.hosts import is_loopback
 from refsys.core.passwords import is_hash, read_hash
@@ -406,7 +407,9 @@ class InboxSettings(Section):
     since: str = Field("1970-01-01T00:00:00Z", description="ignore what was published up to this instant")
     poll_s: float = Field(10.0, gt=0, description="seconds between two looks")
     overlap_s: float = Field(
-        7200.0, ge=0, description="seconds that each look goes back behind the newest product seen"
+        7200.0,
+        ge=0,
+        description="seconds that each look goes back behind the newest publication seen; cadip: 600 if not set",
     )
     page_size: int = Field(500, ge=1, le=10_000, description="$top of a page")
     on_change: Literal["park", "revise"] = Field("park", description="when a published product comes with other bytes")
@@ -434,6 +437,19 @@ class InboxSettings(Section):
     def _is_instant(cls, text: str) -> str:
         parse_instant(text)
         return text
+
+    @field_validator("window")
+    @classmethod
+    def _is_cron(cls, text: str) -> str:
+        if text:
+            Cron.parse(text)
+        return text
+
+    @model_validator(mode="before")
+    @classmethod
+    def _goes_back(cls, values: Any) -> Any:
+        # blocks of sessions are published within minutes of each other, products within hours
+        return {"overlap_s": 600.0} | values if isinstance(values, dict) and values.get("type") == "cadip" else values
 
     @model_validator(mode="after")
     def _is_reachable(self) -> Self:
