@@ -35,6 +35,7 @@ COMMANDS: Final = (
     "pass",
     "why-not",
     "inbox",
+    "session",
     "parked",
     "replay",
     "import",

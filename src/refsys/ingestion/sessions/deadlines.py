@@ -23,7 +23,7 @@ from refsys.core.errors import ConfigurationError
 from refsys.infra.postgres import DATABASE_ERRORS
 from refsys.infra.settings import InboxSettings, SessionPolicy, SessionSettings, Settings
 from refsys.ingestion.sessions import store
-from refsys.ingestion.sessions.judged import judge
+from refsys.ingestion.sessions.judged import PASSED, judge
 from refsys.ingestion.sessions.names import start_of
 from refsys.missions import TypeRegistry
 
@@ -96,7 +96,7 @@ async def pass_deadlines(settings: Settings, pool: asyncpg.Pool, types: TypeRegi
                 continue
             await connection.execute(_OVER, session.id)
             processes = _rules(again[0], settings, types).processes
-            why = "its deadline passed" if processes else ""
+            why = PASSED if processes else ""
             await judge(connection, session.name, {session.retransfer}, settle=True, hand=why)
         log.info("session.deadline", session=session.key, processed=processes)
         given_up.append(session.key)
@@ -111,8 +111,9 @@ def deadline_of(row: Mapping[str, Any], rules: Rules) -> datetime:
     quiet: datetime = row["news_at"] + timedelta(seconds=rules.quiet_s)
     if row["fills"]:
         return quiet
-    ended = _ended(row)
-    ended = max(ended, row["seen_at"]) if row["lag"] is None else ended + max(row["lag"], -_AHEAD)
+    lag: timedelta | None = row["lag"]
+    seen: datetime = row["seen_at"]
+    ended = max(_ended(row), seen) if lag is None else _ended(row) + max(lag, -_AHEAD)
     if ended > row["now"] + _AHEAD:
         ended = row["news_at"]
     return max(ended + timedelta(seconds=rules.limit_s), quiet)

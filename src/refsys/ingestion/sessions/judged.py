@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 #: The stage that makes DSIBs, and the one that reads those of stations.
 MAKE: Final = "ingestion.dsib"
 READ: Final = "ingestion.dsib-read"
+#: Why what is incomplete is handed over.
+PASSED: Final = "its deadline passed"
 #: Missing blocks that are kept with a channel.
 _MOST_MISSING: Final = 1000
 
@@ -190,7 +192,7 @@ async def _hand_over(connection: asyncpg.Connection, whole: Whole, cause: Transf
         await verdicts.note_handed(connection, in_it, last["revision"])
         return
     revision = 1 if last is None else last["revision"] + 1
-    why = "complete" if is_complete else why
+    why = "complete" if is_complete and why in ("", PASSED) else why
     await verdicts.enter_handover(connection, cause.row["name"], revision, cause.row["id"], is_complete, view, why)
     await verdicts.note_handed(connection, in_it, revision)
     await _tell(connection, steps.SESSION_COMPLETE if is_complete else steps.SESSION_INCOMPLETE, cause, revision)
