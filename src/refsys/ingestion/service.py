@@ -150,13 +150,6 @@ class _Fetcher:
             await store.set_stored(
                 connection, {outcome.remote.id: content for outcome, content in zip(stored, contents, strict=True)}
             )
-            for outcome, content_id in zip(stored, contents, strict=True):
-                if outcome.remote.offer.session is not None:
-                    await sessions.note_stored(connection, outcome.remote, content_id)
-                elif outcome.recognised is not None:
-                    await passes.note_stored(
-                        connection, outcome.remote.product, outcome.recognised.product_type, content_id
-                    )
             for outcome in found.passing:
                 not_before = await self._not_before(connection, outcome)
                 await store.put_back(
@@ -171,6 +164,14 @@ class _Fetcher:
             await store.set_apart(
                 connection, {each.remote.id: str(each.problem) for each in found.failed}, attempt.token
             )
+            # last, and in one order: rows of offers are held before those of sessions by everybody
+            for outcome, content_id in sorted(zip(stored, contents, strict=True), key=_session_name):
+                if outcome.remote.offer.session is not None:
+                    await sessions.note_stored(connection, outcome.remote, content_id)
+                elif outcome.recognised is not None:
+                    await passes.note_stored(
+                        connection, outcome.remote.product, outcome.recognised.product_type, content_id
+                    )
         self._tell(found, held)
         for outcome in found.brought:
             if outcome.remote.id not in held:
@@ -238,6 +239,11 @@ async def free_share(storage: Storage) -> float | None:
     """The share of storage that is free, 0 to 1; None where nobody can tell."""
     found = await asyncio.to_thread(storage.free_bytes)
     return None if found is None else found[0] / max(1, found[1])
+
+
+def _session_name(stored: tuple[Outcome, int]) -> str:
+    session = stored[0].remote.offer.session
+    return "" if session is None else session.session
 
 
 def _full() -> StorageFull:
