@@ -80,6 +80,10 @@ SUBSCRIPTIONS_SQL: Final = """
      GROUP BY kinds.kind, statuses.status
      ORDER BY kinds.kind, statuses.status
 """
+_INBOXES_SQL = """
+    SELECT id, states, failures, expired_total, fetched_bytes, near, coalesce(lag_s, 0) AS lag_s
+      FROM ingestion.inbox_state ORDER BY id
+"""
 _PUBLISHED_SQL = """
     SELECT count(*) FILTER (WHERE kind = 'created') AS published, max(position) AS position,
            extract(epoch FROM max(at))::float8 AS latest
@@ -129,7 +133,7 @@ class Metrics:
     async def _of_database(self) -> list[Metric]:
         up = GaugeMetricFamily("refsys_database_up", "1 where PostgreSQL answers")
         try:
-            subscribed, queues, published, ruling, volumes, taken, told = await self._counts(CHECK_TIMEOUT_S)
+            subscribed, queues, published, ruling, volumes, taken, told, inboxes = await self._counts(CHECK_TIMEOUT_S)
         except DATABASE_ERRORS:
             up.add_metric([], 0)
             return [up]
@@ -164,7 +168,7 @@ class Metrics:
         )
         going_on = GaugeMetricFamily("refsys_downloads_active", "downloads that go on now", value=taken)
         families = [up, steps, waiting, counted, feed, latest, rules, held, going_on]
-        return [*families, *self._volumes.add(volumes), *_of_subscriptions(told)]
+        return [*families, *self._volumes.add(volumes), *_of_subscriptions(told), *_of_inboxes(inboxes)]
 
     async def _count(self) -> tuple[Any, ...]:
         async with self._pool.acquire() as connection:
@@ -176,6 +180,7 @@ class Metrics:
                 await connection.fetch(_VOLUMES_SQL, self._volumes.since),
                 await connection.fetchval(_TAKEN_SQL),
                 await connection.fetch(SUBSCRIPTIONS_SQL),
+                await connection.fetch(_INBOXES_SQL),
             )
 
     async def _of_storage(self) -> list[Metric]:
@@ -323,6 +328,31 @@ def _of_subscriptions(rows: Sequence[asyncpg.Record]) -> list[Metric]:
         value=max(row["behind"] for row in running),
     )
     return [number, waiting, failing, failing_s, behind]
+
+
+def _of_inboxes(rows: Sequence[asyncpg.Record]) -> list[Metric]:
+    """What each inbox remembers, and how it does."""
+    offers = GaugeMetricFamily("refsys_inbox_files", "remote files by inbox and state", labels=["inbox", "state"])
+    lag = GaugeMetricFamily(
+        "refsys_inbox_lag_seconds", "how long the oldest wanted file has waited to be stored", labels=["inbox"]
+    )
+    failures = GaugeMetricFamily("refsys_inbox_failures", "looks that failed in a row", labels=["inbox"])
+    near = GaugeMetricFamily(
+        "refsys_inbox_eviction_near", "files not stored yet that the station deletes soon", labels=["inbox"]
+    )
+    expired = CounterMetricFamily(
+        "refsys_inbox_expired", "files that the station gave up before they were stored", labels=["inbox"]
+    )
+    fetched = CounterMetricFamily("refsys_inbox_fetched_bytes", "bytes of files that were stored", labels=["inbox"])
+    for row in rows:
+        for state, files in row["states"].items():
+            offers.add_metric([row["id"], state], files)
+        lag.add_metric([row["id"]], row["lag_s"])
+        failures.add_metric([row["id"]], row["failures"])
+        near.add_metric([row["id"]], row["near"])
+        expired.add_metric([row["id"]], row["expired_total"])
+        fetched.add_metric([row["id"]], row["fetched_bytes"])
+    return [offers, lag, failures, near, expired, fetched]
 
 
 class _Fixed:

@@ -57,21 +57,9 @@ UPDATE ingestion.remote SET state = 'expired', token = NULL, why = $3, state_at 
 RETURNING id
 """
 _INBOXES: Final = """
-SELECT i.id, i.cursor, i.looked_at, i.succeeded_at, i.failures, i.problem, i.paused_at, i.paused_why, i.back_to,
-       i.reconciled_at, i.reconciled, coalesce(t.states, '{}') AS states, coalesce(t.expired, 0) AS expired_total,
-       coalesce(t.bytes, 0)::bigint AS fetched_bytes,
-       (SELECT count(*) FROM ingestion.remote r WHERE r.inbox = i.id AND r.is_near
-           AND r.state IN ('seen', 'waiting', 'queued', 'fetching', 'failed')) AS near,
-       (SELECT extract(epoch FROM clock_timestamp() - min(r.found_at))::float8 FROM ingestion.remote r
-         WHERE r.inbox = i.id AND r.state IN ('waiting', 'queued', 'fetching')) AS lag_s
-  FROM ingestion.inbox i
-  LEFT JOIN (SELECT s.inbox, jsonb_object_agg(s.state, s.files) AS states,
-                    sum(s.entered) FILTER (WHERE s.state = 'expired')::bigint AS expired,
-                    sum(s.bytes) FILTER (WHERE s.state = 'stored') AS bytes
-               FROM (SELECT inbox, state, sum(files)::bigint AS files, sum(entered) AS entered, sum(bytes) AS bytes
-                       FROM ingestion.tally GROUP BY inbox, state) s
-              GROUP BY s.inbox) t ON t.inbox = i.id
- ORDER BY i.id
+SELECT id, cursor, looked_at, succeeded_at, failures, problem, paused_at, paused_why, back_to, reconciled_at,
+       reconciled, states, expired_total, fetched_bytes, near, lag_s
+  FROM ingestion.inbox_state ORDER BY id
 """
 
 

@@ -53,6 +53,22 @@ CREATE TRIGGER count_on AFTER UPDATE ON ingestion.remote REFERENCING OLD TABLE A
 CREATE TRIGGER count_out AFTER DELETE ON ingestion.remote REFERENCING OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION ingestion.count_rows();
 
+-- Each inbox with its files by state, and how long ago the oldest one was found that is wanted and not stored.
+CREATE VIEW ingestion.inbox_state AS
+SELECT i.*, coalesce(t.states, '{}') AS states, coalesce(t.expired, 0) AS expired_total,
+       coalesce(t.bytes, 0)::bigint AS fetched_bytes,
+       (SELECT count(*) FROM ingestion.remote r WHERE r.inbox = i.id AND r.is_near
+           AND r.state IN ('seen', 'waiting', 'queued', 'fetching', 'failed')) AS near,
+       (SELECT extract(epoch FROM clock_timestamp() - min(r.found_at))::float8 FROM ingestion.remote r
+         WHERE r.inbox = i.id AND r.state IN ('waiting', 'queued', 'fetching')) AS lag_s
+  FROM ingestion.inbox i
+  LEFT JOIN (SELECT s.inbox, jsonb_object_agg(s.state, s.files) AS states,
+                    sum(s.entered) FILTER (WHERE s.state = 'expired')::bigint AS expired,
+                    sum(s.bytes) FILTER (WHERE s.state = 'stored') AS bytes
+               FROM (SELECT inbox, state, sum(files)::bigint AS files, sum(entered) AS entered, sum(bytes) AS bytes
+                       FROM ingestion.tally GROUP BY inbox, state) s
+              GROUP BY s.inbox) t ON t.inbox = i.id;
+
 -- ---------------------------------------------------------------------------------------------------------------
 -- Entering
 -- ---------------------------------------------------------------------------------------------------------------
