@@ -17,6 +17,7 @@ def check(context: typer.Context) -> None:
     Everything that is wrong is told, and where; so is what is right and weak, which changes nothing.
     """
     from refsys.cli.context import load, options_of
+    from refsys.ingestion.patterns import pattern_weaknesses
     from refsys.missions import load_types
     from refsys.web.identity.weaknesses import weaknesses
 
@@ -27,7 +28,7 @@ def check(context: typer.Context) -> None:
     typer.echo(
         f"{source}: the settings are right ({inboxes}, {len(types.types)} product types, state in {settings.state_dir})"
     )
-    for told in weaknesses(settings):
+    for told in (*weaknesses(settings), *pattern_weaknesses(settings, types)):
         typer.echo(f"weak: {told}", err=True)
 
 
