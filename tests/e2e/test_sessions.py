@@ -1,0 +1,64 @@
+"""A pass from a simulated station to production: blocks out of order, the final one first, DSIBs made, a retransfer."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from refsys.infra.settings import InboxSettings, Settings
+from refsys.infra.storage import Storage
+from refsys.ingestion.sessions.dsib import dsib_name, read_dsib
+from refsys.simulation.station import CADU_BYTES, CadipStation
+from tests.pipeline import running_pipeline
+from tests.sessions import NAME, blocks_of, session_of, told
+from tests.waiting import wait_for
+
+
+async def test_a_pass_reaches_production_whole(
+    dsn: str, pool: asyncpg.Pool, storage: Storage, settings: Settings
+) -> None:
+    async with CadipStation() as station:
+        inbox = InboxSettings(id="sgs", type="cadip", url=station.url, poll_s=0.1)
+        async with running_pipeline(settings, [inbox], pool=pool, dsn=dsn, storage=storage) as pipeline:
+            session = station.session(NAME)
+            for channel in (1, 2):
+                session.publish(channel, 3, size_bytes=CADU_BYTES, is_final=True)
+                session.publish(channel, 1, size_bytes=2 * CADU_BYTES)
+
+            async def has_begun() -> bool:
+                return await pool.fetchval("SELECT count(*) FROM ingestion.session_file WHERE content_id > 0") == 4
+
+            await wait_for(has_begun, 30, "four blocks are stored")
+            assert (await session_of(pool)).state == "receiving"
+            for channel in (1, 2):
+                session.publish(channel, 2, size_bytes=2 * CADU_BYTES)
+                session.deliver(channel)
+            dsibs = [dsib_name(NAME, channel, "04") for channel in (1, 2)]
+            products = await pipeline.published(*dsibs)
+            assert [row["t0_raw"] is not None for row in products] == [True, True]
+            await pipeline.idle()
+            again = station.session(NAME, retransfer=True)
+            again.publish_channel(1, 3)
+
+            async def is_repeated() -> bool:
+                return (
+                    await pool.fetchval(
+                        "SELECT count(*) FROM ingestion.session WHERE retransfer AND state = 'receiving'"
+                    )
+                    == 1
+                )
+
+            await wait_for(is_repeated, 30, "the retransfer is being received")
+            await pipeline.idle()
+            assert await pipeline.parked_steps() == []
+    blocks = await blocks_of(pool)
+    assert (blocks.is_complete, len(blocks.blocks)) == (True, 6)
+    for block in blocks.blocks:
+        assert storage.stat(f"{block.base}/{block.name}") is not None
+    base = await pool.fetchval("SELECT base FROM catalogue.content WHERE id = $1", products[0]["content_id"])
+    said = read_dsib(storage.read(f"{base}/{dsibs[0]}"), name=dsibs[0])
+    assert len(said.names) == 3
+    assert [each for each in await told(pool) if each[0] != "session.channel_complete"] == [
+        ("session.begun", NAME, 0),
+        ("session.complete", NAME, 1),
+        ("session.begun", f"{NAME} retransfer", 0),
+    ]
