@@ -117,6 +117,7 @@ class ElementStream:
         self._parser.resolvers.add(_NoResource())
         self._tail = b""
         self._since = 0
+        self._is_begun = False
 
     def feed(self, data: bytes) -> Iterator[etree._Element]:
         """The elements that end in these bytes, which go on where those before ended."""
@@ -129,7 +130,9 @@ class ElementStream:
         self._since += len(data)
         for _, element in self._parser.read_events():
             assert isinstance(element, etree._Element)
-            self._check_type(element)
+            if not self._is_begun:
+                self._check_type(element)
+                self._is_begun = True
             self._since = 0
             yield element
             element.clear()
@@ -139,10 +142,12 @@ class ElementStream:
         if self._since > ELEMENT_LIMIT:
             raise HostileInput(f"goes on for {self._since} bytes without an end", subject=self._subject, advice=_DANGER)
 
-    def close(self) -> None:
-        """Raises InvalidProduct where the document has not ended."""
+    def close(self) -> etree._Element:
+        """The root. Raises InvalidProduct where the document has not ended."""
         with self._errors():
-            self._check_type(self._parser.close())
+            root = self._parser.close()
+        self._check_type(root)
+        return root
 
     def _check_type(self, element: etree._Element) -> None:
         # an encoding that hides the declaration from the search in `feed` does not hide it from libxml2

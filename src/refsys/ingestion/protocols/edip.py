@@ -7,6 +7,7 @@ off or stays silent fails the look.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import posixpath
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -14,10 +15,12 @@ from urllib.parse import unquote, urlsplit
 
 from refsys.core.errors import Gone, Transient
 from refsys.infra.settings import InboxSettings, Settings
+from refsys.infra.stations import Station
 from refsys.ingestion.model import Offer, Part, Stream
 from refsys.ingestion.protocols.filedrop import FileDrop, Listing, log, products_of
-from refsys.ingestion.protocols.ftpclient import FtpClient, FtpServer, Security
+from refsys.ingestion.protocols.ftpclient import IDLE_S, FtpClient, FtpServer, Security
 from refsys.ingestion.protocols.ftplistings import FtpEntry
+from refsys.ingestion.protocols.metered import open_metered
 from refsys.ingestion.protocols.settling import Entry
 
 #: Deepest folder that is looked into: a server may have circles.
@@ -31,36 +34,58 @@ class EdipSource(FileDrop):
 
     has_ranges = False
 
-    def __init__(self, inbox: InboxSettings, settings: Settings) -> None:
+    def __init__(self, inbox: InboxSettings, settings: Settings, shared: Station) -> None:
         super().__init__(inbox)
-        self._client = FtpClient(server_of(inbox, settings))
+        self._shared = shared
+        self._loop = asyncio.get_running_loop()
+        self._pruning: asyncio.TimerHandle | None = None
+        self._client = FtpClient(server_of(inbox, settings), on_idle=self._prune_later)
         self._path = unquote(urlsplit(inbox.url).path)
         self._root = ""
 
     async def listing(self) -> Listing:
         """Walks the folders."""
-        return await asyncio.to_thread(self._listed)
+        async with self._shared.listing():
+            with self._shared.breaker.passing():
+                return await asyncio.to_thread(self._listed)
 
     def parts(self, offer: Offer) -> Sequence[Part]:
         """One file as it was listed, or the files that a product's folder has now."""
         if not self.is_folder(offer):
             return [Part("", offer.size_bytes, offer.version)]
         listing = Listing()
-        self._walk(offer.path, 1, listing)
+        with self._shared.connection(), self._shared.breaker.passing():
+            self._walk(offer.path, 1, listing)
         return self.parts_in(offer, listing.entries)
 
     def open(self, offer: Offer, part: Part, start: int = 0, stop: int | None = None, tag: str = "") -> Stream:
         """From `start` to the end, whatever `stop` says. Raises Transient where it has another size than listed."""
         path = f"{offer.path}/{part.path}" if part.path else offer.path
-        stream = self._client.open(self._absolute(path), start, tag)
+        stream = open_metered(self._shared, lambda: self._client.open(self._absolute(path), start, tag))
         if None not in (stream.size_bytes, part.size_bytes) and stream.size_bytes != part.size_bytes:
             stream.close()
             raise self.changed(offer, f": it has {stream.size_bytes} bytes, not {part.size_bytes}")
         return stream
 
     async def close(self) -> None:
-        """Sign off."""
+        """Close the connections that nobody uses."""
+        if self._pruning is not None:
+            self._pruning.cancel()
         await asyncio.to_thread(self._client.close)
+
+    def _prune_later(self) -> None:
+        """Connections that were kept for nothing are not to count at the station (any thread)."""
+
+        def prune() -> None:
+            self._pruning = None
+            if self._client.prune():
+                plan()
+
+        def plan() -> None:
+            self._pruning = self._pruning or self._loop.call_later(IDLE_S, prune)
+
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(plan)
 
     def _listed(self) -> Listing:
         listing = Listing()

@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -30,6 +30,8 @@ _LISTING_LIMIT: Final = 512 * 2**20
 _PIECE: Final = 256 * 2**10
 #: How long one folder's listing may take to come, in read timeouts: one that drips in never counts as silent.
 _PATIENCE: Final = 10
+#: Seconds after which a connection that nobody uses is closed.
+IDLE_S: Final = 4.0
 #: Seconds for which a connection is believed to live without being asked.
 _FRESH_S: Final = 1.0
 _UNKNOWN: Final = ("500", "501", "502", "504")
@@ -56,10 +58,14 @@ class FtpServer:
 
 
 class FtpClient:
-    """One server, asked by many threads with at most `connections` connections."""
+    """One server, asked by many threads with at most `connections` connections.
 
-    def __init__(self, server: FtpServer) -> None:
+    `on_idle` is called, by any thread, where a connection is kept that nobody uses: `prune` closes it some time later.
+    """
+
+    def __init__(self, server: FtpServer, on_idle: Callable[[], None] = lambda: None) -> None:
         self.server = server
+        self._on_idle = on_idle
         self._room = threading.BoundedSemaphore(server.connections)
         self._lock = threading.Lock()
         self._idle: list[tuple[_Control, float]] = []
@@ -109,6 +115,17 @@ class FtpClient:
         for control, _ in idle:
             control.close()
 
+    def prune(self) -> bool:
+        """Close connections that nobody used for IDLE_S; returns whether others are left."""
+        limit = time.monotonic() - IDLE_S
+        with self._lock:
+            old = [control for control, since in self._idle if since <= limit]
+            self._idle = [each for each in self._idle if each[1] > limit]
+            is_left = bool(self._idle)
+        for control in old:
+            control.close()
+        return is_left
+
     def ignores_rest(self) -> None:
         """It sent a file from its beginning, whatever was asked: from now on it is not asked to resume."""
         self._has_rest = False
@@ -121,6 +138,7 @@ class FtpClient:
         with self._lock:
             self._idle.append((control, time.monotonic()))
         self._room.release()
+        self._on_idle()
 
     def _retrieve(self, control: _Control, path: str, start: int) -> tuple[int, socket.socket]:
         try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from lxml import etree
 
+from refsys.core.errors import InvalidProduct
 from refsys.core.times import parse_instant
 from refsys.infra.xml import ElementStream
 
@@ -21,7 +23,11 @@ PROPFIND: Final = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
     b"<resourcetype/><getcontentlength/><getlastmodified/><getetag/></prop></propfind>"
 )
-_STATUS: Final = re.compile(r"HTTP/\S+\s+(\d{3})\b", re.ASCII)
+_DAV: Final = "{DAV:}"
+_HREF, _STATUS, _PROPSTAT, _PROP, _COLLECTION = (
+    _DAV + name for name in ("href", "status", "propstat", "prop", "collection")
+)
+_STATUS_LINE: Final = re.compile(r"HTTP/\S+\s+(\d{3})\b", re.ASCII)
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
@@ -44,54 +50,79 @@ class MultiStatus:
     """Reads an answer piece by piece."""
 
     def __init__(self, subject: str) -> None:
-        self._stream = ElementStream("{DAV:}response", subject=subject)
+        self._subject = subject
+        self._stream = ElementStream(f"{_DAV}response", subject=subject)
 
     def feed(self, data: bytes) -> Iterator[DavEntry]:
         """The entries that end in these bytes. Raises InvalidProduct or HostileInput."""
         for response in self._stream.feed(data):
-            properties, status = _properties(response)
-            for href in response.iterfind("{DAV:}href"):
-                yield _entry((href.text or "").strip(), properties, status)
+            yield from _entries(response)
 
     def close(self) -> None:
-        """Raises InvalidProduct where the answer is not whole."""
-        self._stream.close()
+        """Raises InvalidProduct where the answer is not whole, or no multistatus."""
+        root = self._stream.close()
+        if root.tag != f"{_DAV}multistatus":
+            raise InvalidProduct(f"is no multistatus, but {root.tag!a:.100}", subject=self._subject)
 
 
-def _properties(response: etree._Element) -> tuple[etree._Element | None, int]:
-    status = _status(response)
-    found = None
-    for group in response.iterfind("{DAV:}propstat"):
-        # what a server does not know comes in a group of its own, with 404
-        if _status(group) == 200:
-            found = group.find("{DAV:}prop")
-    return found, status if found is None or status != 200 else 200
-
-
-def _status(element: etree._Element) -> int:
-    told = _STATUS.match((element.findtext("{DAV:}status") or "").strip())
-    return int(told[1]) if told else 200
+def _entries(response: etree._Element) -> Iterator[DavEntry]:
+    """What a response tells: mostly of one href, with properties; of some, with a status."""
+    hrefs: list[str] = []
+    status, properties = 200, None
+    for child in response:
+        if child.tag == _HREF:
+            hrefs.append((child.text or "").strip())
+        elif child.tag == _STATUS:
+            status = _status(child.text or "")
+        elif child.tag == _PROPSTAT:
+            found, code = None, 200
+            for part in child:
+                if part.tag == _PROP:
+                    found = part
+                elif part.tag == _STATUS:
+                    code = _status(part.text or "")
+            # what a server does not know comes in a group of its own, with 404
+            properties = found if code == 200 and found is not None else properties
+    for href in hrefs:
+        yield _entry(href, properties, status)
 
 
 def _entry(href: str, properties: etree._Element | None, status: int) -> DavEntry:
     try:
-        path = unquote(urlsplit(href).path, errors="strict")
+        # most are absolute paths, which need no more than this
+        is_plain = href.startswith("/") and not href.startswith("//") and "?" not in href and "#" not in href
+        path = unquote(href if is_plain else urlsplit(href).path, errors="strict")
     except ValueError:
         path = "\0"
     if properties is None:
         return DavEntry(path.rstrip("/"), status=status)
-    size = (properties.findtext("{DAV:}getcontentlength") or "").strip()
-    is_collection = properties.find("{DAV:}resourcetype/{DAV:}collection") is not None
+    told = {each.tag: each for each in properties}
+    size, modified, tag = (_text(told, name) for name in ("getcontentlength", "getlastmodified", "getetag"))
+    kind = told.get(f"{_DAV}resourcetype")
+    is_collection = kind is not None and any(each.tag == _COLLECTION for each in kind)
     return DavEntry(
         path=path.rstrip("/"),
+        # a length of -1 is how some tell collections
         is_folder=is_collection or path.endswith("/") or size == "-1",
         size_bytes=int(size) if _NUMBER.fullmatch(size) else None,
-        modified_at=_moment((properties.findtext("{DAV:}getlastmodified") or "").strip()),
-        tag=(properties.findtext("{DAV:}getetag") or "").strip()[:200],
+        modified_at=_moment(modified),
+        tag=tag[:200],
         status=status,
     )
 
 
+def _text(told: Mapping[str, etree._Element], name: str) -> str:
+    found = told.get(_DAV + name)
+    return "" if found is None else (found.text or "").strip()
+
+
+@functools.lru_cache(100)
+def _status(text: str) -> int:
+    told = _STATUS_LINE.match(text.strip())
+    return int(told[1]) if told else 200
+
+
+@functools.lru_cache(10_000)
 def _moment(text: str) -> datetime | None:
     """The date of HTTP, or ISO 8601 as some servers write it; None where it is neither."""
     with contextlib.suppress(ValueError, TypeError, OverflowError):

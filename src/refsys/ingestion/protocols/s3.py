@@ -18,9 +18,11 @@ from obstore.store import S3Store
 
 from refsys.core.errors import Gone, RefsysError, Unreachable
 from refsys.infra.settings import InboxSettings, Settings
+from refsys.infra.stations import Station
 from refsys.infra.storage.s3 import what_it_said
 from refsys.ingestion.model import Offer, Part, Stream
 from refsys.ingestion.protocols.filedrop import FileDrop, Listing, products_of
+from refsys.ingestion.protocols.metered import open_metered
 from refsys.ingestion.protocols.settling import Entry
 
 if TYPE_CHECKING:
@@ -42,8 +44,9 @@ _ERRORS: Final = (BaseError, OSError)
 class S3Source(FileDrop):
     """One prefix."""
 
-    def __init__(self, inbox: InboxSettings, settings: Settings) -> None:
+    def __init__(self, inbox: InboxSettings, settings: Settings, shared: Station) -> None:
         super().__init__(inbox)
+        self._shared = shared
         bucket, _, prefix = inbox.url.removeprefix("s3://").partition("/")
         known: dict[str, Any] = {"region": inbox.region}
         if inbox.endpoint:
@@ -70,29 +73,36 @@ class S3Source(FileDrop):
 
     async def listing(self) -> Listing:
         """What lies under the prefix; the objects by which tools mark folders are left out."""
-        return await asyncio.to_thread(self._listed, "")
+        async with self._shared.listing():
+            with self._shared.breaker.passing():
+                return await asyncio.to_thread(self._listed, "")
 
     def parts(self, offer: Offer) -> Sequence[Part]:
         """One object as it was listed, or the objects that a product's folder has now."""
         if not self.is_folder(offer):
             return [Part("", offer.size_bytes, offer.version)]
-        return self.parts_in(offer, self._listed(offer.path).entries)
+        with self._shared.connection(), self._shared.breaker.passing():
+            return self.parts_in(offer, self._listed(offer.path).entries)
 
     def open(self, offer: Offer, part: Part, start: int = 0, stop: int | None = None, tag: str = "") -> Stream:
         """Raises Transient where it has another size than was listed."""
+        stream = open_metered(self._shared, lambda: self._open(offer, part, start, stop, tag))
+        if stream.size_bytes != part.size_bytes:
+            stream.close()
+            raise self.changed(offer, f": it has {stream.size_bytes} bytes, not {part.size_bytes}")
+        return stream
+
+    def _open(self, offer: Offer, part: Part, start: int = 0, stop: int | None = None, tag: str = "") -> Stream:
         key = f"{offer.path}/{part.path}" if part.path else offer.path
         try:
             stream = _S3Stream(self._store, self._threads, key, start, stop, part.size_bytes or 0, tag)
         except PreconditionError:
-            return self.open(offer, part)
+            return self._open(offer, part)
         except _ERRORS as error:
             raise self._error(error, key) from error
         if tag and tag != stream.tag:
             stream.close()
-            return self.open(offer, part)
-        if stream.size_bytes != part.size_bytes:
-            stream.close()
-            raise self.changed(offer, f": it has {stream.size_bytes} bytes, not {part.size_bytes}")
+            return self._open(offer, part)
         return stream
 
     async def close(self) -> None:

@@ -180,6 +180,8 @@ class XbipSource(FileDrop):
                     base = self._base(entry, folder) if base is None else base
                     self._sort(entry, base, folder, answer)
             reader.close()
+            if base is None:
+                raise InvalidProduct("names nothing, not even the folder itself")
         except (InvalidProduct, HostileInput) as error:
             raise _NoListing(
                 f"lists {folder!a} as what cannot be read: {error.message}",
