@@ -28,6 +28,9 @@ from refsys.simulation.station.journal import Request
 _REPLIES: Final = {401: 530, 403: 550, 404: 550, 410: 550, 429: 421, 500: 451, 503: 421}
 _LISTINGS: Final = ("LIST", "NLST", "MLSD")
 _LOG: Final = logging.getLogger("pyftpdlib")
+# without a handler it would print what the journal tells
+_LOG.addHandler(logging.NullHandler())
+_LOG.setLevel(logging.CRITICAL)
 
 
 class EdipStation(FileStation):
@@ -48,8 +51,6 @@ class EdipStation(FileStation):
         return "ftpis" if self.implicit else "ftps"
 
     def _listen(self, host: str, port: int) -> int:
-        # it would print what the journal tells
-        _LOG.setLevel(logging.CRITICAL)
         self._server = _Server((host, port), self._handler(), ioloop=IOLoop())
         return int(self._server.address[1])
 
