@@ -7,6 +7,7 @@ import asyncpg
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.storage import Storage
 from refsys.ingestion.sessions.dsib import dsib_name, read_dsib
+from refsys.simulation.files import XbipStation
 from refsys.simulation.station import CADU_BYTES, CadipStation
 from tests.pipeline import running_pipeline
 from tests.sessions import NAME, blocks_of, session_of, told
@@ -62,3 +63,41 @@ async def test_a_pass_reaches_production_whole(
         ("session.complete", NAME, 1),
         ("session.begun", f"{NAME} retransfer", 0),
     ]
+
+
+async def test_two_stations_give_one_session(
+    dsn: str, pool: asyncpg.Pool, storage: Storage, settings: Settings
+) -> None:
+    """One tells blocks and totals over CADIP and lacks a block; the other has all files, and delivers DSIBs."""
+    async with CadipStation() as cadip, XbipStation() as xbip:
+        for station, lacks in ((cadip, 2), (xbip, None)):
+            session = station.session(NAME)
+            for channel in (1, 2):
+                for number in (1, 2, 3):
+                    if (channel, number) != (1, lacks):
+                        session.publish(channel, number, size_bytes=3 * CADU_BYTES, is_final=number == 3)
+                if station is xbip:
+                    session.publish_dsib(channel)
+        inboxes = [
+            InboxSettings(id="cadip", type="cadip", url=cadip.url, poll_s=0.1),
+            InboxSettings(id="xbip", type="xbip", url=xbip.url, poll_s=0.1, stable_s=0.1),
+        ]
+        async with running_pipeline(settings, inboxes, pool=pool, dsn=dsn, storage=storage) as pipeline:
+
+            async def is_whole() -> bool:
+                known = await pool.fetchval("SELECT count(*) FROM ingestion.session")
+                session = await session_of(pool) if known else None
+                return (
+                    session is not None
+                    and session.state == "complete"
+                    and [each.dsib for each in session.channels] == ["station"] * 2
+                )
+
+            await wait_for(is_whole, 30, "the session is complete, with the station's DSIBs")
+            await pipeline.published(*(dsib_name(NAME, channel, "04") for channel in (1, 2)))
+            await pipeline.idle()
+            assert await pipeline.parked_steps() == []
+    session = await session_of(pool)
+    assert (session.state, session.inboxes, session.problems) == ("complete", ("cadip", "xbip"), ())
+    assert [(each.stored, each.dsib) for each in session.channels] == [(3, "station"), (3, "station")]
+    assert await told(pool, "session.complete") == [("session.complete", NAME, 1)]

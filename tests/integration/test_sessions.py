@@ -6,6 +6,7 @@ import asyncio
 import random
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,43 @@ async def test_the_real_session_in_any_order(pool: asyncpg.Pool, shared_data: Pa
         await stored(pool, each)
         assert ((await session_of(pool)).state == "complete") == (at == len(waiting) - 1), at
     assert await told(pool, "session.complete", "session.incomplete") == [("session.complete", NAME, 1)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_comes_first_ends_in_the_same_state(
+    pool: asyncpg.Pool, seed: int, settings: Settings, types: TypeRegistry
+) -> None:
+    """Offers, bytes, totals and a retransfer of what is missing, some of it twice, with deadlines in between."""
+    blocks = [*channel_of(4, 1, at=BEGAN), *channel_of(3, 2, at=BEGAN)]
+    missing = blocks.pop(1)
+    said = SessionSaid(NAME, False, channels=2, quality={1: {"TotalChunks": 4}, 2: {"TotalChunks": 3}})
+    again = offer(2, retransfer=True, at=BEGAN)
+    events = [
+        *(partial(offered, pool, each) for each in (*blocks, missing, again)),
+        *(partial(stored, pool, each) for each in (*blocks, again)),
+        partial(offered, pool, said=[said]),
+        partial(offered, pool, *blocks),
+        *[partial(pass_deadlines, settings, pool, types)] * 3,
+        *[partial(grow_older, pool, 2000)] * 3,
+    ]
+    order = random.Random(seed)
+    for event in order.sample(events, len(events)):
+        await event()
+    for _ in range(2):
+        await grow_older(pool, 6000)
+        await pass_deadlines(settings, pool, types)
+    session, repair, there = await session_of(pool), await session_of(pool, True), await blocks_of(pool)
+    assert (session.state, session.problems) == ("incomplete", ("channel 1: block 2 missing",))
+    assert [(each.expected, each.stored, each.is_complete) for each in session.channels] == [
+        (4, 3, False),
+        (3, 3, True),
+    ]
+    assert (repair.state, there.is_complete, len(there.blocks)) == ("complete", True, 7)
+    assert [each.retransfer for each in there.blocks] == [number == 1 for number in range(7)]
+    async with pool.acquire() as connection:
+        handovers = await list_handovers(connection, NAME)
+    assert [each.is_complete for each in handovers].count(True) == 1
+    assert handovers[-1].is_complete
 
 
 async def test_a_second_inbox_fills_gaps_of_the_same_session(pool: asyncpg.Pool) -> None:
