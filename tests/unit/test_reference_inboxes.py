@@ -172,7 +172,7 @@ def test_every_line_that_is_not_translated_is_named_with_its_reason(imported):
 
 def test_products_by_odata_and_two_inboxes_at_one_url(imported):
     toml, inboxes, _ = imported(AUXIP)
-    first, second = inboxes["prip-prip-s1-auxiliary-file"], inboxes["prip-prip-s2"]
+    first, second = inboxes["prip-s1-auxiliary-file"], inboxes["prip-s2"]
     assert first.type == second.type == "prip"
     assert (first.since, first.page_size, first.verify_tls) == ("2022-04-10T12:00:00.000000Z", 250, True)
     assert (first.auth.kind, first.auth.token_url) == ("oauth2", "https://aux.example/auth/token")
@@ -224,7 +224,7 @@ def test_several_files_have_ids_and_stations_of_their_own(imported):
     assert inboxes["mti-xbip-s1-edrs-session-2"].url == "https://second.example/NOMINAL/"
     assert inboxes["mti-xbip-s1-edrs-session-2"].auth.user == "${SECOND_USERNAME}"
     assert [station["name"] for station in tomllib.loads(toml)["station"]] == ["MTI_", "PRIP", "PRIP two.example"]
-    assert inboxes["prip-prip-s2-2"].station == "PRIP two.example"
+    assert inboxes["prip-s2-2"].station == "PRIP two.example"
 
 
 def test_secrets_come_from_files_and_placeholders_from_the_command_line(imported, tmp_path):
@@ -246,6 +246,23 @@ def test_the_file_that_is_written_is_readable_by_its_owner_only_and_overwrites_n
     assert (tmp_path / "out.toml").stat().st_mode & 0o777 == 0o600
     assert load_settings(tmp_path / "out.toml", environ={}).inbox
     assert "out.toml" in imported(CADIP, options=("--output", "out.toml"), code=2)[2]
+
+
+def test_dates_that_are_none_or_to_come_are_told(imported):
+    for text, told in (("yesterday", "takes for 1970"), ("2999-01-01T00:00:00.000Z", "lies in the future")):
+        toml, inboxes, _ = imported(XBIP.replace("2020-11-24T08:00:00.000Z", text))
+        assert told in unwrapped(toml)
+        assert inboxes["mti-xbip-s1-edrs-session"].since == "1970-01-01T00:00:00Z"
+
+
+def test_credentials_that_the_reference_does_not_send_are_not_sent(imported):
+    toml, inboxes, _ = imported(CADIP.replace("authType=oauth2", "authType=disable"))
+    assert inboxes["mps"].auth.kind == "none"
+    told = unwrapped(toml)
+    assert "authType is neither basic nor oauth2" in told
+    assert "it is sent with authType basic or oauth2 only: cadip.host-configs.a.user, cadip.host-configs.a.pass" in told
+    assert "it counts for authType oauth2 only: cadip.host-configs.a.oauthAuthUrl" in told
+    assert "in the clear" not in toml
 
 
 @pytest.mark.parametrize(

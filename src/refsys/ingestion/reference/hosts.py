@@ -93,10 +93,9 @@ class _Reader:
         self._properties = properties
         access = self.access
         self._mark("servername", "servicerooturi")
-        user = self._open("user")
         if self._kind in ("auxip", "cadip"):
-            self._take_odata(user)
-        elif user:
+            self._take_odata()
+        elif user := self._open("user"):
             access.auth = {"kind": "basic", "user": user}
         if access.auth.get("kind", "none") != "none":
             self._secret("pass", "password")
@@ -117,13 +116,13 @@ class _Reader:
             access.notes.append("the reference uses active data connections here; ours are passive always")
         self._mark("explicitftps", "encryptdatachannel")
 
-    def _take_odata(self, user: str) -> None:
+    def _take_odata(self) -> None:
         access = self.access
         kind = self._text("authtype").lower()
         if kind == "basic":
-            access.auth = {"kind": "basic", "user": user}
+            access.auth = {"kind": "basic", "user": self._open("user")}
         elif kind == "oauth2":
-            access.auth = {"kind": "oauth2", "user": user}
+            access.auth = {"kind": "oauth2", "user": self._open("user")}
             self._take_oauth2()
         else:
             access.notes.append(

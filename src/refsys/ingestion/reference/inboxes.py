@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -129,8 +131,8 @@ class _Translator:
         words: list[str] = [self._name]
         if re.fullmatch(r"inbox\d*", self._name, re.IGNORECASE):
             words = [self._text("stationname"), kind, self._text("missionid"), family.removesuffix("_ZIP")]
-        slug = "-".join(re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in words)
-        return re.sub(r"-+", "-", slug).strip("-")[:56] or "inbox"
+        parts = re.split(r"[^a-z0-9]+", "-".join(words).lower())
+        return "-".join(part for part, _ in groupby(filter(None, parts)))[:56].strip("-") or "inbox"
 
     def _url(self, kind: str) -> str:
         url = self._text("directory")
@@ -194,9 +196,14 @@ class _Translator:
             self._used.add(each.line)
             text = resolve(each, self._given)
             try:
-                found.append(parse_instant(text if text.endswith("Z") else f"{text}Z"))
+                instant = parse_instant(text if text.endswith("Z") else f"{text}Z")
             except ValueError:
                 self._say(each, f"is no instant ({text!a}), which the reference takes for 1970")
+                continue
+            if instant > datetime.now(UTC):
+                self._say(each, "lies in the future, for which the reference takes the moment of its start: set since")
+            else:
+                found.append(instant)
         if found:
             self._values["since"] = format_instant(max(found))
 

@@ -22,6 +22,11 @@ OF_INBOX: Final = {
 }
 #: Properties of a host, and of a protocol as a whole.
 OF_HOST: Final = {
+    **dict.fromkeys(
+        ("bearertokentype", "oauthauthurl", "oauthclientid", "oauthclientsecret", "scope", "additionalheadersauth"),
+        "it counts for authType oauth2 only",
+    ),
+    **dict.fromkeys(("user", "pass"), "it is sent with authType basic or oauth2 only"),
     "usehttpclientdownload": "there is one way to download",
     "connecttimeoutsec": "fetch.connect_timeout_s counts for all stations",
     "programmaticrecursion": "servers that refuse Depth: infinity are walked through folder by folder",
