@@ -22,9 +22,9 @@ async def open_source(inbox: InboxSettings, settings: Settings, stations: Statio
     if inbox.type == "xbip":
         return await XbipSource.connect(inbox, settings, stations)
     if inbox.type == "edip":
-        return EdipSource(inbox, settings)
+        return EdipSource(inbox, settings, stations.of(inbox))
     if inbox.type == "s3":
-        return S3Source(inbox, settings)
+        return S3Source(inbox, settings, stations.of(inbox))
     if inbox.type == "cadip":
         return await CadipSource.connect(inbox, settings, stations)
     if inbox.type == "lta":
