@@ -13,6 +13,7 @@ from typing import Final
 from refsys.core.errors import RefsysError
 from refsys.core.products import FileEntry, canonical_name
 from refsys.infra.settings import InboxSettings, Settings
+from refsys.infra.stations import Stations
 from refsys.infra.storage import OpenBatch, Storage
 from refsys.infra.work import Attempt
 from refsys.ingestion.archives import Limits
@@ -45,9 +46,12 @@ class Bringing:
     So many files at the same time as the inbox's concurrency says, whatever number of steps they come in.
     """
 
-    def __init__(self, inbox: InboxSettings, settings: Settings, storage: Storage, types: TypeRegistry) -> None:
+    def __init__(
+        self, inbox: InboxSettings, settings: Settings, stations: Stations, storage: Storage, types: TypeRegistry
+    ) -> None:
         self._inbox = inbox
         self._settings = settings
+        self._stations = stations
         self._storage = storage
         self._types = types
         connections = max(1, settings.station_of(inbox).connections // settings.work.processes)
@@ -82,7 +86,8 @@ class Bringing:
             await asyncio.to_thread(self._storage.delete_prefix, f"{outcome.base}/")
 
     async def close(self) -> None:
-        """Called when the worker ends: what still runs was let go before."""
+        """Called when the worker ends: what still runs was let go before, and who waits for a connection gives up."""
+        await self._stations.close()
         for threads in (self._steps, self._files, self._ranges):
             await asyncio.to_thread(threads.shutdown, cancel_futures=True)
         if self._line is not None:
@@ -93,7 +98,7 @@ class Bringing:
         async with self._opening:
             if self._line is None:
                 fetch = self._settings.fetch
-                source = await open_source(self._inbox, self._settings)
+                source = await open_source(self._inbox, self._settings, self._stations)
                 self._line = Line(source, self._connections, self._ranges, fetch.window, fetch.range_bytes)
             return self._line
 
@@ -108,7 +113,14 @@ class Bringing:
     def _bring_all(self, line: Line, leash: Leash, outcomes: Sequence[Outcome]) -> None:
         try:
             with self._storage.batch() as batch:
-                wait([self._files.submit(self._bring_one, line, leash, batch, outcome) for outcome in outcomes])
+                rest = iter(outcomes)  # shared by the threads: each takes the next one that nobody has
+
+                def bring_some() -> None:
+                    for outcome in rest:
+                        self._bring_one(line, leash, batch, outcome)
+
+                hands = min(len(outcomes), self._inbox.concurrency)
+                wait([self._files.submit(bring_some) for _ in range(hands)])
                 leash.check()
         except BaseException as error:
             for outcome in outcomes:
