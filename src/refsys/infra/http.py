@@ -143,7 +143,7 @@ class StationClient:
         return self.ask("GET", url, headers)
 
     def unreachable(self, error: BaseException) -> Unreachable:
-        """What one of CONNECTION_ERRORS means."""
+        """What one of CONNECTION_ERRORS means that was raised while an answer of `ask` was read."""
         return self._answers.unreachable(error)
 
     async def get_json(self, url: str) -> Any:
@@ -159,8 +159,8 @@ class StationClient:
         if document is not None:
             headers["Content-Type"] = "application/json"
         try:
-            async with asyncio.timeout(self._patience_s):
-                async with self.ask(method, url, headers, document) as response:
+            async with self.ask(method, url, headers, document) as response:
+                async with asyncio.timeout(self._patience_s):
                     body = await _read(response, _JSON_LIMIT)
         except _TooLong as error:
             raise Transient(

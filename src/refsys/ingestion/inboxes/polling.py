@@ -15,6 +15,7 @@ from refsys.core.times import parse_instant
 from refsys.infra.jitter import jittered
 from refsys.infra.postgres import DATABASE_ERRORS
 from refsys.infra.settings import InboxSettings, Settings
+from refsys.infra.stations import Stations
 from refsys.infra.storage import Storage
 from refsys.infra.work import has_room
 from refsys.ingestion import sessions
@@ -50,12 +51,19 @@ class Inbox:
     """The inbox of one section of the settings."""
 
     def __init__(
-        self, settings: Settings, inbox: InboxSettings, pool: asyncpg.Pool, types: TypeRegistry, room: Room
+        self,
+        settings: Settings,
+        inbox: InboxSettings,
+        pool: asyncpg.Pool,
+        types: TypeRegistry,
+        room: Room,
+        stations: Stations,
     ) -> None:
         self._settings = settings
         self._inbox = inbox
         self._pool = pool
         self._room = room
+        self._stations = stations
         self._rater = Rater(inbox, types)
         self._started_at = datetime.now(UTC)
         self._rules_hold = False
@@ -66,7 +74,7 @@ class Inbox:
         try:
             while not stop.is_set():
                 try:
-                    source = source or await open_source(self._inbox, self._settings)
+                    source = source or await open_source(self._inbox, self._settings, self._stations)
                     await self._turn(source)
                     pause_s = self._inbox.poll_s
                 except (RefsysError, *DATABASE_ERRORS) as error:

@@ -15,6 +15,7 @@ from refsys.core.errors import RefsysError
 from refsys.core.times import format_instant
 from refsys.infra.postgres import DATABASE_ERRORS
 from refsys.infra.settings import Settings
+from refsys.infra.stations import Stations
 from refsys.infra.storage import Storage
 from refsys.ingestion.inboxes import store
 from refsys.ingestion.inboxes.polling import Inbox, Room
@@ -35,7 +36,7 @@ async def run_inboxes(
     settings: Settings, pool: asyncpg.Pool, storage: Storage, types: TypeRegistry, stop: asyncio.Event
 ) -> None:
     """Watch every inbox, keep the memory in order, and sweep what dead attempts left, until `stop`."""
-    room = Room(storage, settings)
+    room, stations = Room(storage, settings), Stations(settings, pool)
 
     async def keep() -> None:
         await keep_memory(pool, settings)
@@ -43,12 +44,17 @@ async def run_inboxes(
     async def sweep() -> None:
         await sweep_attempts(pool, storage, datetime.now(UTC) - _ABANDONED)
 
-    async with asyncio.TaskGroup() as group:
-        for inbox in settings.inbox:
-            group.create_task(Inbox(settings, inbox, pool, types, room).watch(stop), name=f"inbox {inbox.id}")
-        group.create_task(_every(_KEEP_S, keep, stop), name="memory")
-        group.create_task(_every(_SWEEP_S, sweep, stop), name="sweep")
-        group.create_task(run_deadlines(settings, pool, types, stop), name="deadlines")
+    try:
+        async with asyncio.TaskGroup() as group:
+            for inbox in settings.inbox:
+                group.create_task(
+                    Inbox(settings, inbox, pool, types, room, stations).watch(stop), name=f"inbox {inbox.id}"
+                )
+            group.create_task(_every(_KEEP_S, keep, stop), name="memory")
+            group.create_task(_every(_SWEEP_S, sweep, stop), name="sweep")
+            group.create_task(run_deadlines(settings, pool, types, stop), name="deadlines")
+    finally:
+        await stations.close()
 
 
 async def keep_memory(pool: asyncpg.Pool, settings: Settings) -> None:
