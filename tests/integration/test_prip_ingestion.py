@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -99,7 +100,7 @@ async def test_an_inbox_of_ours_takes_all_that_another_system_publishes_and_then
             assert any("$skiptoken" in options for options in door.listings)
 
             newest = await pool.fetchval("SELECT max(published_at) FROM catalogue.product")
-            since = f"PublicationDate ge {format_instant(newest)[:23]}"
+            since = f"PublicationDate gt {format_instant(newest - timedelta(milliseconds=1))[:23]}"
 
             async def is_up_to_date() -> bool:
                 return door.listings[-1]["$filter"] >= since

@@ -169,7 +169,7 @@ class _Listing:
         self._start = after
         #: Dates of the known entries that are later than `after`.
         self._seen: dict[str, datetime] = {}
-        self._last = _EPOCH
+        self._first, self._last = datetime.max.replace(tzinfo=UTC), _EPOCH
         self._largest = 0
         self._asked_again = False
 
@@ -183,7 +183,7 @@ class _Listing:
         if not self.in_order:
             self.skip += len(entries)
             self._seen = dict.fromkeys(ids, _EPOCH)
-        elif not _ascends(dates):
+        elif not _ascends(self._last, dates):
             self.in_order, self.after, self.skip, self._seen = False, self._start, 0, {}
         elif fresh:
             self._advance(ids, [found or _EPOCH for found in dates])
@@ -209,8 +209,10 @@ class _Listing:
 
     def _advance(self, ids: Sequence[str], dates: Sequence[datetime]) -> None:
         self._asked_again = False
-        self._last = max(self._last, *dates)
-        self.after = max(self.after, _floor(self._last) - _TICK)
+        self._first, self._last = min(self._first, *dates), max(self._last, *dates)
+        if self._last - self._first > _TICK:
+            self.after = max(self.after, _floor(self._last) - _TICK)
+        # else nobody knows yet in which order they come
         self._seen.update(zip(ids, dates, strict=True))
         self._seen = {one: date for one, date in self._seen.items() if date > self.after}
         # what is listed twice is counted once: some stations list twice what they count once
@@ -242,9 +244,8 @@ def _literal(instant: datetime) -> str:
     return f"{instant.astimezone(UTC).isoformat(timespec='milliseconds')[:23]}Z"
 
 
-def _ascends(dates: Iterable[datetime | None]) -> bool:
-    """To the millisecond, which is all that some stations sort by."""
-    last = _EPOCH
+def _ascends(last: datetime, dates: Iterable[datetime | None]) -> bool:
+    """From `last` on, to the millisecond, which is all that some stations sort by."""
     for date in dates:
         if date is None or date < last - _TICK:
             return False
