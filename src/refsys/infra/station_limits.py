@@ -96,7 +96,7 @@ class Breaker:
             if was_probe or (self._failed >= self._most and not self._is_open):
                 self._pause_s = min(2 * self._pause_s or self._first_pause_s, LONGEST_PAUSE_S)
                 left_s = max(jittered(self._pause_s, 0.8, 1.0), asked_s)
-            elif asked_s > self._open_until - now:
+            elif asked_s > max(0.0, self._open_until - now):
                 left_s = asked_s
             else:
                 return
