@@ -13,10 +13,10 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError, PreconditionError
+from obstore.exceptions import BaseError, InvalidPathError, NotFoundError, PreconditionError
 from obstore.store import S3Store
 
-from refsys.core.errors import Gone, RefsysError, Unreachable
+from refsys.core.errors import Gone, RefsysError, Transient, Unreachable
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.stations import Station
 from refsys.infra.storage.s3 import what_it_said
@@ -128,6 +128,12 @@ class S3Source(FileDrop):
         report = str(error).partition("Debug source")[0]
         if isinstance(error, NotFoundError | FileNotFoundError) and "<Code>NoSuchBucket</Code>" not in report:
             return Gone("is no longer there", subject=key)
+        if isinstance(error, InvalidPathError):  # obstore lists nothing where there is one of these
+            return Transient(
+                f"has an object whose key is no path: {' '.join(report.split())[:200]}",
+                subject=self.station,
+                advice="delete it there, or let the inbox's url name a prefix without such",
+            )
         message, status = what_it_said(key or self.inbox.url, report)
         advice = "is it up and reachable? it is asked again"
         if status.startswith(("401", "403")):
