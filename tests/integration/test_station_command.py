@@ -95,13 +95,13 @@ def test_a_downlink_plays_over_cadip(tmp_path):
 
 @pytest.mark.parametrize("protocol", ["xbip", "edip"])
 def test_a_downlink_plays_over_tls(protocol):
-    with served("--protocol", protocol, *PASSES, "--tls", CERTIFICATE) as (first, _inbox):
+    with served("--protocol", protocol, *PASSES, "--tls", CERTIFICATE, "--relay") as (first, _inbox):
         port = httpx.URL(first.split()[2]).port
 
         def files():
             if protocol == "xbip":
                 listing = httpx.request("PROPFIND", f"https://127.0.0.1:{port}/NOMINAL/", verify=False)
-                return set(re.findall(r"/(DCS_04_S1A_\d{20}_ch\d_DSIB.xml)<", listing.text))
+                return set(re.findall(r"/ch0\d/(DCS_04_L\d{23}_ch\d_DSIB.xml)<", listing.text))
             with (
                 contextlib.suppress(ftplib.error_perm),
                 ftplib.FTP_TLS(context=ssl._create_unverified_context(), timeout=5) as client,
@@ -110,7 +110,7 @@ def test_a_downlink_plays_over_tls(protocol):
                 client.login()
                 client.prot_p()
                 [session] = client.nlst("/NOMINAL/S1A")
-                names = [each for n in (1, 2) for each in client.nlst(f"/NOMINAL/S1A/{session}/ch_{n}")]
+                names = [each for n in (1, 2) for each in client.nlst(f"/NOMINAL/S1A/{session}/ch0{n}")]
                 return {name for name in names if name.endswith("DSIB.xml")}
             return set()
 
@@ -147,6 +147,16 @@ def test_every_fault_changes_the_station_that_it_is_asked_of(protocol, folder):
         assert all(getattr(station.dialect, name) == value for name, value in setup.dialect.items())
 
 
+def test_products_are_served_without_the_extra_and_files_say_what_lacks(monkeypatch, folder):
+    for name in [name for name in sys.modules if name.startswith("refsys.simulation.files")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyftpdlib.authorizers", None)
+    make_station("prip", Setup(), folder=folder)
+    make_station("cadip", Setup())
+    with pytest.raises(ConfigurationError, match=r"pyftpdlib.* is not installed.*refsys\[demo\]"):
+        make_station("edip", Setup())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -166,6 +176,7 @@ def test_every_fault_changes_the_station_that_it_is_asked_of(protocol, folder):
         (["--protocol", "cadip", "--passes", "1", "--speed", "0"], "--speed is above 0"),
         (["--protocol", "cadip", "--passes", "1", "--block-bytes", "2043"], "at least one CADU, 2044"),
         (["--protocol", "cadip", "--passes", "1", "--satellite", "sentinel"], "--satellite sentinel: is no satellite"),
+        (["{folder}", "--relay"], "--relay is for --passes"),
         (["--protocol", "xbip", "--passes", "1", "--implicit"], "--implicit is for --protocol edip with --tls"),
         (["{folder}", "--tls", "{folder}/nowhere.pem"], "nowhere.pem: is no file with a key and a certificate"),
         (["{folder}", "--fault", "rain"], "--fault rain: there is no such fault (--list-faults prints all)"),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from lxml import etree
 from refsys.core.times import parse_instant
 from refsys.simulation.station import CADU_BYTES, CadipStation, LtaStation, Made, OAuth2
 
+CERTIFICATE = Path(__file__).parent.parent / "self_signed.pem"
 SESSION = "S1A_20241114143038056552"
 NOON = datetime(2024, 11, 14, 12, 0, 0, 50_000, tzinfo=UTC)
 
@@ -114,6 +116,8 @@ async def test_files_are_chosen(client, clock, text, found):
         for channel in (1, 2):
             session.publish_channel(channel, 3)
         assert len(await values(client, station, "Files", filter=text)) == found
+        counted = await client.get(f"{station.url}/Files/$count", params={"$filter": text})
+        assert (counted.text, counted.headers["content-type"]) == (str(found), "text/plain")
 
 
 async def test_a_session_leads_to_its_files_and_quality(client):
@@ -219,6 +223,15 @@ async def test_very_many_files_are_listed_page_by_page(client, clock):
         assert page["@odata.count"] == 20_000
         assert [len(page["value"]), "@odata.nextLink" in page] == [1, False]
         assert len(await values(client, station, "Files", **query, skip="10000")) == 1000
+
+
+async def test_it_may_be_encrypted(client):
+    async with CadipStation(certificate=CERTIFICATE) as station:
+        assert station.url.startswith("https://")
+        assert await values(client, station, "Sessions") == []
+        async with httpx.AsyncClient() as careful:
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                await careful.get(station.url)
 
 
 async def test_tokens_are_asked_for(client):

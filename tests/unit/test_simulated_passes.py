@@ -114,6 +114,11 @@ def test_a_stations_clock_may_be_an_hour_ahead():
     )
 
 
+def test_a_relay_satellites_sessions_have_ids_of_their_own():
+    relay = Pass(satellite="S1B", orbit=125, start=datetime(2017, 11, 9, 17, 56, 34, 707000, tzinfo=UTC), relay=True)
+    assert relay.session_id == "L20171109175634707000125"
+
+
 def test_passes_follow_each_other():
     found = list(passes(SMALL, {"S1A": 100, "S3B": 5}, every_s=60, count=5))
     assert [(each.satellite, each.orbit) for each in found] == [

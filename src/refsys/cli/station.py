@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 import typer
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from refsys.simulation.files import FileStation
     from refsys.simulation.passes import Mishaps, Pass, Schedule
     from refsys.simulation.station import ArchiveKind, Basic, CadipStation, OAuth2
@@ -47,6 +45,7 @@ def serve(
     every: Annotated[float, typer.Option(help="seconds from the start of a pass to that of the next")] = 60.0,
     channel_bytes: Annotated[int, typer.Option(help="bytes of each of the two channels")] = 204_400_000,
     block_bytes: Annotated[int, typer.Option(help="bytes of a full block")] = 20_440_000,
+    relay: Annotated[bool, typer.Option("--relay", help="passes come by a relay satellite (EDRS)")] = False,
     fault: Annotated[list[str] | None, typer.Option(help="what it does wrong: NAME or NAME=VALUE")] = None,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="print every fault, and end")] = False,
 ) -> None:
@@ -65,6 +64,7 @@ def serve(
     import uvloop
 
     from refsys.core.errors import ConfigurationError
+    from refsys.simulation.passes import Pass
     from refsys.simulation.serving import make_station
     from refsys.simulation.switches import PROTOCOLS, Setup, throw
 
@@ -79,10 +79,14 @@ def serve(
         raise ConfigurationError(f"--port {port} is no port", advice="0 to 65535; 0 = a free one")
     chosen, setup = cast("Protocol", protocol), Setup()
     _check_offers(chosen, folder, passes)
+    if relay and not passes:
+        raise ConfigurationError("--relay is for --passes")
     if implicit:
         if protocol != "edip" or tls is None:
             raise ConfigurationError("--implicit is for --protocol edip with --tls")
         setup.attributes["implicit"] = True
+    if relay and chosen != "cadip":
+        setup.arguments["layout"] = "edrs"
     for text in fault or ():
         throw(setup, chosen, text)
     serving = make_station(
@@ -98,9 +102,15 @@ def serve(
     )
     downlinks = []
     if passes:
-        downlinks = _downlinks(
-            satellite or ["S1A"], passes, every, speed, channel_bytes, block_bytes, datetime.now(UTC)
+        first = Pass(
+            satellite="",
+            orbit=0,
+            start=datetime.now(UTC),
+            channel_bytes=channel_bytes,
+            block_bytes=block_bytes,
+            relay=relay,
         )
+        downlinks = _downlinks(first, satellite or ["S1A"], passes, every, speed)
     # what it says at a stop about connections that are still open
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -170,27 +180,18 @@ def _schedule(station: CadipStation | FileStation, downlinks: list[Pass], mishap
     return schedule
 
 
-def _downlinks(
-    satellites: list[str],
-    count: int,
-    every_s: float,
-    speed: float,
-    channel_bytes: int,
-    block_bytes: int,
-    start: datetime,
-) -> list[Pass]:
+def _downlinks(first: Pass, satellites: list[str], count: int, every_s: float, speed: float) -> list[Pass]:
     from refsys.core.errors import ConfigurationError
-    from refsys.simulation.passes import Pass, passes
+    from refsys.simulation.passes import passes
     from refsys.simulation.station import CADU_BYTES
 
     if speed <= 0 or every_s < 0:
         raise ConfigurationError("--speed is above 0, --every at least 0")
-    if min(channel_bytes, block_bytes) < CADU_BYTES:
+    if min(first.channel_bytes, first.block_bytes) < CADU_BYTES:
         raise ConfigurationError(f"--channel-bytes and --block-bytes are at least one CADU, {CADU_BYTES}")
     if bad := [name for name in satellites if not re.fullmatch(r"[A-Z]\w{2}", name, re.ASCII)]:
         raise ConfigurationError(f"--satellite {bad[0]}: is no satellite such as S1A")
     orbits = {name: _FIRST_ORBIT + 1000 * number for number, name in enumerate(satellites)}
-    first = Pass(satellite="", orbit=0, start=start, channel_bytes=channel_bytes, block_bytes=block_bytes)
     return list(passes(first.faster(speed), orbits, every_s=every_s, count=count))
 
 

@@ -44,7 +44,10 @@ class Receiver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """One downlink. `start` is DownlinkStart; sizes in bytes, those of channels cut to whole CADUs."""
+    """One downlink. `start` is DownlinkStart; sizes in bytes, those of channels cut to whole CADUs.
+
+    With `relay` it comes by a relay satellite (EDRS), whose sessions have ids of another kind.
+    """
 
     satellite: str
     orbit: int
@@ -53,9 +56,12 @@ class Pass:
     channels: int = 2
     channel_bytes: int = 5_767_640_648
     block_bytes: int = FULL_BLOCK_BYTES
+    relay: bool = False
 
     @property
     def session_id(self) -> str:
+        if self.relay:
+            return f"L{self.start:%Y%m%d%H%M%S}{self.start.microsecond // 1000:03}{self.orbit:06}"
         return f"{self.satellite}_{self.start:%Y%m%d%H%M%S}{self.orbit:06}"
 
     @property

@@ -160,6 +160,7 @@ class _Handler(FTPHandler):
         request, self._request = self._request, None
         if request is not None:
             request.complete, request.sent_bytes = complete, sent_bytes
+            request.status = 226 if complete else request.status
             self.station.journal.end(request)
 
     def faulty(self, source: io.BufferedIOBase | Iterator[bytes], at_byte: int = 0) -> _Faulty:

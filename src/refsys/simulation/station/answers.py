@@ -68,9 +68,15 @@ class Desk:
 
     async def listing(self, http: HttpRequest, entities: EntitySet[Any], fault: Fault | None) -> ASGIApp:
         query = parse_query(http.query_params.multi_items(), entities, self.dialect)
-        chooser = self._choosers.setdefault(entities.name, Chooser(entities))
-        chosen = chooser.choose(query, self.dialect)
-        return await self._page(http, entities, query, chosen, fault)
+        return await self._page(http, entities, query, self._chosen(entities, query), fault)
+
+    def count(self, http: HttpRequest, entities: EntitySet[Any], fault: Fault | None) -> ASGIApp:
+        """How many there are, as a number in plain text: `Files/$count`."""
+        query = parse_query(http.query_params.multi_items(), entities, self.dialect)
+        if "$count" in self.dialect.refuses:
+            raise Refusal(400, "$count is not known here")
+        found = str(len(self._chosen(entities, query)))
+        return self.body(found.encode(), 200, {"Content-Type": "text/plain"}, fault)
 
     async def related(
         self, http: HttpRequest, entities: EntitySet[Any], row: Any, name: str, fault: Fault | None
@@ -136,6 +142,9 @@ class Desk:
 
     def body(self, body: bytes, status: int, headers: Mapping[str, str], fault: Fault | None = None) -> ASGIApp:
         return self._transfer(Held(body).open(), Span(0, len(body)), status, headers, fault)
+
+    def _chosen(self, entities: EntitySet[Any], query: Query) -> list[Any]:
+        return self._choosers.setdefault(entities.name, Chooser(entities)).choose(query, self.dialect)
 
     async def _page(
         self, http: HttpRequest, entities: EntitySet[Any], query: Query, chosen: Sequence[Any], fault: Fault | None

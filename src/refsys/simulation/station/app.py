@@ -29,7 +29,9 @@ _PAGE: Final = (
 
 _log = logging.getLogger(__name__)
 
-_RESOURCE: Final = re.compile(rf"{ROOT}/(?P<set>\w+)(?:\((?P<key>[^/()]*)\)(?:/(?P<then>[\w.$]+))?)?")
+_RESOURCE: Final = re.compile(
+    rf"{ROOT}/(?P<set>\w+)(?:/(?P<count>\$count)|\((?P<key>[^/()]*)\)(?:/(?P<then>[\w.$]+))?)?"
+)
 
 
 class Service(Protocol):
@@ -55,7 +57,7 @@ class Service(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """What a path names: `set`, `set(key)` or `set(key)/then`."""
+    """What a path names: `set`, `set/$count`, `set(key)` or `set(key)/then`."""
 
     kind: Kind
     set: str = ""
@@ -138,7 +140,7 @@ class StationApp:
             await asyncio.to_thread(self._service.look)
         entities = self._desk.entities(target.set)
         row = self._desk.find(entities, target.key) if target.key else None
-        request.name = entities.title(row) if target.key else (target.then or target.set)
+        request.name = entities.title(row) if target.key else target.set
         fault = request.fault = self._faults.take(
             target.kind, request.name, head=http.method == "HEAD", redirected=request.redirected
         )
@@ -151,6 +153,8 @@ class StationApp:
         if target.kind == "order":
             said = self._service.act(row, target.then, await _body(http))
             return self._desk.document(said, fault, 201)
+        if target.then == "$count":
+            return self._desk.count(http, entities, fault)
         if not target.key:
             return await self._desk.listing(http, entities, fault)
         if target.kind == "download":
@@ -199,7 +203,7 @@ def _target(method: str, path: str) -> _Target:
     match = _RESOURCE.fullmatch(path)
     if match is None or match["key"] == "":
         return _Target("nothing")
-    set_, key, then = match["set"], match["key"] or "", match["then"] or ""
+    set_, key, then = match["set"], match["key"] or "", match["then"] or match["count"] or ""
     kind: Kind = "listing" if not key else "entity"
     if then == "$value":
         kind = "download"
