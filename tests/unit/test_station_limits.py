@@ -87,8 +87,6 @@ def test_what_fails_at_the_same_time_is_one_failure(clock: Clock) -> None:
             assert not each.__exit__(Unreachable, Unreachable("the line is down"), None)
     assert refused_for(tested) is None
     fail(tested, clock)
-    fail(tested, clock)
-    fail(tested, clock)
     assert refused_for(tested) == 30.0
 
 
