@@ -202,3 +202,67 @@ def test_a_file_cannot_be_storage(tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(ConfigurationError, match=r"cannot be used as storage.*check storage_url"):
         LocalStorage(tmp_path / "file")
+
+
+def test_a_partial_is_gone_on_with_by_the_next_who_asks(tmp_path):
+    storage, data = LocalStorage(tmp_path / "storage"), os.urandom(3_000_000)
+    partial = storage.partial("file 1")
+    assert (partial.size_bytes, partial.tag) == (0, "")
+    partial.label("v1")
+    partial.write(data[:2_000_000])
+    partial.close()
+    with contextlib.closing(storage.partial("file 1")) as again, contextlib.closing(storage.partial("file 2")) as other:
+        assert (other.size_bytes, again.size_bytes, again.tag) == (0, 2_000_000, "v1")
+        assert b"".join(map(bytes, again.pieces())) == data[:2_000_000]
+        again.write(memoryview(data)[2_000_000:])
+        assert keys(storage) == []
+        again.commit("a/b/large")
+        other.discard()
+    assert storage.read("a/b/large") == data
+    with contextlib.closing(storage.partial("file 1")) as new:
+        assert new.size_bytes == 0
+        new.discard()
+    assert being_written(storage) == []
+
+
+def test_a_partial_that_somebody_holds_is_left_to_him(tmp_path):
+    storage = LocalStorage(tmp_path / "storage")
+    frozen = storage.partial("file")
+    frozen.label("v1")
+    frozen.write(b"half")
+    with contextlib.closing(storage.partial("file")) as fresh:
+        assert fresh.size_bytes == 0
+        fresh.write(b"whole")
+        fresh.commit("a/fresh")
+    frozen.write(b" and half")
+    frozen.commit("a/frozen")
+    frozen.close()
+    assert (storage.read("a/fresh"), storage.read("a/frozen")) == (b"whole", b"half and half")
+
+
+def test_a_partial_whose_content_nobody_knows_begins_again(tmp_path):
+    storage = LocalStorage(tmp_path / "storage")
+    for _ in range(2):
+        with contextlib.closing(storage.partial("file")) as partial:
+            assert partial.size_bytes == 0
+            partial.write(b"unlabelled")
+
+
+def test_partials_are_swept_when_nobody_has_gone_on_with_them_for_a_day(tmp_path):
+    storage = LocalStorage(tmp_path / "storage")
+    storage.partial("old").close()
+    storage.partial("new").close()
+    old, new = sorted(being_written(storage), key=lambda path: path.stat().st_mtime_ns)
+    os.utime(old, (0, 0))
+    storage.stale("attempts/", datetime.now(UTC))
+    assert being_written(storage) == [new]
+
+
+def test_a_partial_on_a_full_disk_says_so_and_can_be_discarded(small_disk):
+    storage = LocalStorage(small_disk)
+    with contextlib.closing(storage.partial("file")) as partial:
+        with pytest.raises(StorageFull):
+            for _ in range(24):
+                partial.write(bytes(2**18))
+        partial.discard()
+    assert being_written(storage) == []

@@ -395,3 +395,36 @@ def test_who_moves_and_writes_is_not_disturbed_by_who_deletes_beside(store):
 
     together(deliver, deliver, deliver, deliver)
     assert keys(store) == []
+
+
+def test_single_objects_of_a_batch_can_be_taken_back(store):
+    def write(batch, number):
+        for key, data in (("x", b"x"), ("x/large", LARGE), ("y", b"y")):
+            with batch.create(f"in/{number}/{key}" if key != "x" else f"in/{number}/z") as writer:
+                writer.write(data)
+
+    with store.batch() as batch:
+        together(*[lambda number=number: write(batch, number) for number in range(4)])
+        batch.drop("in/1")
+        batch.drop("in/2/x")
+        batch.drop("in/3/y")
+        batch.drop("in/7")
+    assert keys(store) == [
+        "in/0/x/large", "in/0/y", "in/0/z", "in/2/y", "in/2/z", "in/3/x/large", "in/3/z",
+    ]  # fmt: skip
+
+
+def test_what_is_dropped_can_be_written_again(store):
+    with store.batch() as batch:
+        for data in (b"1", b"2"):
+            batch.put("a/b", data)
+            if data == b"1":
+                batch.drop("a")
+    assert store.read("a/b") == b"2"
+
+
+def test_a_large_object_whose_writing_fails_leaves_nothing(store):
+    with pytest.raises(ZeroDivisionError), store.batch() as batch, batch.create("a/large") as writer:
+        writer.write(LARGE)
+        raise ZeroDivisionError
+    assert keys(store) == []

@@ -41,6 +41,8 @@ _PART: Final = 8 * 2**20
 #: Requests that one call makes at the same time, and small objects that may wait in memory for their turn.
 _PARALLEL: Final = 8
 _WAITING: Final = 2 * _PARALLEL
+#: Parts of one object that are on their way at the same time.
+_PARTS_PARALLEL: Final = 2
 #: The largest object that S3 copies by itself, in bytes.
 _COPY_LIMIT: Final = 5 * 2**30
 _TIMEOUT: Final = timedelta(minutes=5)
@@ -213,7 +215,11 @@ class _S3Batch:
     def create(self, key: str) -> Iterator[BytesWriter]:
         self._enter(key)
         writer = _S3Writer(self._storage, key)
-        yield writer
+        try:
+            yield writer
+        except BaseException:
+            writer.abandon()
+            raise
         writer.finish(self._send)
 
     def put(self, key: str, data: bytes) -> None:
@@ -256,6 +262,8 @@ class _S3Batch:
 
 
 class _S3Writer:
+    """Small objects are put whole; the parts of large ones go out in the background of what is written next."""
+
     def __init__(self, storage: S3Storage, key: str) -> None:
         self._storage = storage
         self._key = key
@@ -263,21 +271,30 @@ class _S3Writer:
         self._parts: Any = None
 
     def write(self, data: bytes | memoryview) -> None:
+        if self._parts is not None:
+            self._pass_on(data)
+            return
         self._buffer += data
         if len(self._buffer) >= _PART:
-            self._flush()
+            self._parts = obstore.open_writer(
+                self._storage._store, self._key, buffer_size=_PART, max_concurrency=_PARTS_PARALLEL
+            )
+            data, self._buffer = memoryview(self._buffer), bytearray()
+            self._pass_on(data)
 
     def finish(self, send: Callable[[str, bytes], None]) -> None:
         if self._parts is None:
             send(self._key, bytes(self._buffer))
             return
-        self._flush()
         self._storage.ask(self._key, self._parts.close)
 
-    def _flush(self) -> None:
-        if self._parts is None:
-            self._parts = obstore.open_writer(self._storage._store, self._key, buffer_size=_PART)
-        data, self._buffer = bytes(self._buffer), bytearray()
+    def abandon(self) -> None:
+        """obstore cannot abort an upload; one that is completed is an object, which can be deleted."""
+        if self._parts is not None:
+            with contextlib.suppress(RefsysError):
+                self._storage.ask(self._key, self._parts.close)
+
+    def _pass_on(self, data: bytes | memoryview) -> None:
         self._storage.ask(self._key, lambda: self._parts.write(data))
 
 
