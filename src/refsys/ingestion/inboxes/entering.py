@@ -102,9 +102,8 @@ class Look:
                 row_id = each.id
                 if each.state == "seen" and offer.held != each.why:
                     rows.append((self.rater.judge(offer, self.cursor), row_id))
-                elif each.state == "expired":
-                    back += [row_id] if each.is_back else []
-                    continue
+                elif each.is_back:
+                    back.append(row_id)
                 elif offer.evicted_at is not None and offer.evicted_at != each.evicted_at:
                     evictions[row_id] = offer.evicted_at
             if row_id is not None:
@@ -120,7 +119,11 @@ class Look:
         if said:
             wanted = [each for each in said if self.rater.wants_session(each)]
             await sessions.note_said(connection, self._inbox, wanted)
-        if of_sessions := [row.offer for row, _ in rows if row.offer.session and row.state != "filtered"]:
+        of_sessions = [row.offer for row, _ in rows if row.offer.session and row.state != "filtered"]
+        # a station may say later, of a block that is known, that it is the final one
+        told = [offers[each.place] for each in known if each.id is not None and each.state != "filtered"]
+        of_sessions += [offer for offer in told if offer.session and offer.session.is_final]
+        if of_sessions:
             await sessions.note_offers(connection, self._inbox, of_sessions)
 
     async def _supersede_held(self, connection: asyncpg.Connection, offers: Sequence[Offer]) -> None:

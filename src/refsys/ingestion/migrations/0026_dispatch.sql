@@ -259,17 +259,16 @@ BEGIN
     WITH changed AS (
         UPDATE ingestion.remote r SET state = 'queued', not_before = NULL, state_at = clock_timestamp()
          WHERE r.id = ANY (near || chosen)
-        RETURNING r.id, ingestion.step_key(r) AS key, r.published_at,
+        RETURNING r.id, ingestion.step_key(r) AS key, array_position(near || chosen, r.id) AS place,
                   CASE WHEN r.id = ANY (near) THEN near_priority ELSE r.priority END AS priority,
                   coalesce(group_most > 1 AND r.size <= group_bytes AND r.session_name IS NULL, false) AS is_small
     ), placed AS (
         SELECT c.*, CASE WHEN c.is_small THEN (row_number() OVER (
-                   PARTITION BY c.priority, c.is_small ORDER BY c.published_at, c.id) - 1) / group_most
+                   PARTITION BY c.priority, c.is_small ORDER BY c.place) - 1) / group_most
                     ELSE -c.id END AS part
           FROM changed c
     ), steps AS (
-        SELECT p.priority, min(p.key) AS key, array_agg(p.id ORDER BY p.published_at, p.id) AS ids,
-               min(p.published_at) AS first
+        SELECT p.priority, min(p.key) AS key, array_agg(p.id ORDER BY p.place) AS ids, min(p.place) AS place
           FROM placed p GROUP BY p.priority, p.part
     ), made AS (
         SELECT work.enqueue(
@@ -278,7 +277,7 @@ BEGIN
                    CASE WHEN cardinality(s.ids) = 1 THEN jsonb_build_object('remote_id', s.ids[1])
                         ELSE jsonb_build_object('remote_ids', to_jsonb(s.ids)) END,
                    s.priority, NULL, 1), cardinality(s.ids) AS files
-          FROM (SELECT * FROM steps ORDER BY priority DESC, first, ids LIMIT most) s
+          FROM (SELECT * FROM steps ORDER BY priority DESC, place LIMIT most) s
     )
     SELECT coalesce(sum(files), 0) INTO queued FROM made;
     RETURN queued;
