@@ -18,6 +18,7 @@ import pytest
 from refsys.core.errors import RefsysError
 from refsys.infra.settings import InboxSettings, ODataSettings, Settings, StationSettings
 from refsys.ingestion.model import Memory, Offer, SessionSaid
+from refsys.ingestion.protocols import open_source
 from refsys.ingestion.protocols.cadip import CadipSource
 from refsys.simulation.station import Answer, CadipStation, Twice
 
@@ -78,12 +79,11 @@ class Looks:
 async def looking(
     station: CadipStation, clock: Clock, *, odata: ODataSettings | None = None, **inbox: Any
 ) -> AsyncIterator[Looks]:
-    settings = Settings(
-        station=(StationSettings(name="SGS_", odata=odata or ODataSettings()),),
-    )
-    source = await CadipSource.connect(
+    settings = Settings(station=(StationSettings(name="SGS_", odata=odata or ODataSettings()),))
+    source = await open_source(
         InboxSettings(**{"id": "sgs", "type": "cadip", "url": station.url, "station": "SGS_"} | inbox), settings
     )
+    assert isinstance(source, CadipSource)
     source.clock = lambda: clock.ours
     try:
         yield Looks(source, clock)
@@ -291,11 +291,11 @@ async def test_idle_looks_cost_two_requests_and_now_and_then_two_more(station: C
         assert len(station.journal.listings()) <= 12 * 2 + 2 * 2
         inbox.open = [(f"S1A_2024111414303805{number:04}", False) for number in range(16)]
         station.journal.clear()
-        for _ in range(360):  # an hour
-            clock.pass_by(seconds=10)
+        for _ in range(60):
+            clock.pass_by(minutes=1)
             await inbox.look()
         of_sessions = [each for each in station.journal.listings() if "SessionId" in unquote(each.query)]
-        # sixteen open sessions together: after 0, 30, 90, 210, 450, 930 s, and then every ten minutes
+        # in an hour, of sixteen open sessions: after 0, 30, 90, 210, 450, 930 s, and then every ten minutes
         assert len(of_sessions) <= 2 * 11
 
 
