@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from refsys.core.errors import Gone, Overloaded, Permanent, RefsysError, Transient, Unreachable
 from refsys.infra.http import StationClient
-from refsys.infra.settings import AuthSettings
+from refsys.infra.settings import AuthSettings, HeaderSettings
 from refsys.infra.settings_text import MASK
 from tests.stranger import Stranger, stranger
 from tests.waiting import wait_for
@@ -246,6 +246,69 @@ async def test_tokens_travel_in_the_header_that_the_station_wants(station: Stran
     async with client(station, oauth2(station, token_header="OAUTH2-ACCESS-TOKEN")) as asking:
         assert await asking.get_json(f"{station.url}/p") == {"used": "token-1"}
     assert "Authorization" not in station.asked_at("/p")[0].headers
+
+
+SECRET_HEADER = HeaderSettings(name="Authorization", value=SecretStr("Basic c3lzdGVtOmtleQ=="))
+PASSWORD_FORM = {"grant_type": "password", "username": "anna", "password": PASSWORD}
+CLIENT_FORM = {"client_id": "us", "client_secret": SECRET}
+BASIC_OF_CLIENT = "Basic " + base64.b64encode(f"us:{SECRET}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("auth", "form", "authorization"),
+    [
+        pytest.param({"header": (SECRET_HEADER,)}, CLIENT_FORM, "Basic c3lzdGVtOmtleQ==", id="CADIP MPS"),
+        pytest.param({"scope": "openid"}, CLIENT_FORM | {"scope": "openid"}, None, id="CADIP MTI"),
+        pytest.param({}, CLIENT_FORM, None, id="CADIP NSG SGS SSC INS, PRIP S1A S1D"),
+        pytest.param(
+            {"client_auth": "basic", "scope": "openid"}, {"scope": "openid"}, BASIC_OF_CLIENT, id="ADGS",
+        ),
+        pytest.param({"scope": "s"}, CLIENT_FORM | {"scope": "s"}, None, id="PRIP S1C"),
+        pytest.param(
+            {"client_id": "", "client_secret": SecretStr(""), "scope": "s", "header": (SECRET_HEADER,)},
+            {"scope": "s"}, "Basic c3lzdGVtOmtleQ==", id="PRIP S2A S2C",
+        ),
+        pytest.param(
+            {"client_secret": SecretStr(""), "header": (SECRET_HEADER,)},
+            {"client_id": "us"}, "Basic c3lzdGVtOmtleQ==", id="PRIP S3A",
+        ),
+    ],
+)  # fmt: skip
+async def test_a_token_is_asked_for_as_each_station_wants_it(
+    station: Stranger, auth: dict[str, Any], form: dict[str, str], authorization: str | None
+) -> None:
+    give_tokens(station)
+    accept(station, "token-1")
+    async with client(station, oauth2(station, **auth)) as asking:
+        assert await asking.get_json(f"{station.url}/p") == {"used": "token-1"}
+    [asked] = station.asked_at("/token")
+    assert asked.form == PASSWORD_FORM | form
+    assert asked.headers.get("Authorization") == authorization
+
+
+async def test_a_client_gets_tokens_by_its_own_secret(station: Stranger) -> None:
+    give_tokens(station)
+    accept(station, "token-1")
+    auth = oauth2(station, grant="client_credentials", user="", password=SecretStr(""))
+    async with client(station, auth) as asking:
+        assert await asking.get_json(f"{station.url}/p") == {"used": "token-1"}
+    assert station.asked_at("/token")[0].form == {"grant_type": "client_credentials"} | CLIENT_FORM
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_request_for_a_token_is_redirected_at_its_own_origin_only(
+    station: Stranger, elsewhere: Stranger, status: int
+) -> None:
+    give_tokens(station)
+    station.answers["/realm"] = station.answers["/token"]
+    accept(station, "token-1")
+    station.answer("/token", status, Location="/realm")
+    async with client(station, oauth2(station)) as asking:
+        assert await asking.get_json(f"{station.url}/p") == {"used": "token-1"}
+    assert station.asked_at("/realm")[0].form == PASSWORD_FORM | CLIENT_FORM
+    station.answer("/token", status, Location=f"{elsewhere.url}/realm")
+    assert f"answered {status}" in (await refused(station, oauth2(station))).message
+    assert elsewhere.asked == []
 
 
 @pytest.mark.parametrize(
@@ -563,13 +626,15 @@ def echo(request: web.Request, asked: list[Any], status: int, kind: str) -> web.
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 429, 500])
-@pytest.mark.parametrize("kind", ["basic", "token", "endpoint", "header"])
+@pytest.mark.parametrize("kind", ["basic", "token", "endpoint", "header", "client"])
 async def test_secrets_are_in_no_error_though_a_station_repeats_them(station: Stranger, kind: str, status: int) -> None:
-    auth = BASIC if kind == "basic" else oauth2(station)
+    auth = BASIC if kind == "basic" else oauth2(station, header=(SECRET_HEADER,))
+    if kind == "client":
+        auth = oauth2(station, client_auth="basic")
     if kind == "header":
         auth = oauth2(station, token_header="OAUTH2-ACCESS-TOKEN")
     give_tokens(station, refresh_token="refresh-1")
-    repeated = "/token" if kind == "endpoint" else "/p"
+    repeated = "/token" if kind in ("endpoint", "client") else "/p"
 
     def repeat(request: web.Request) -> web.Response:
         answer = echo(request, station.asked, status, "text/html")
@@ -588,6 +653,8 @@ async def test_secrets_are_in_no_error_though_a_station_repeats_them(station: St
         base64.b64encode(f"anna:{PASSWORD}".encode()).decode(),
         "token-",
         "refresh-",
+        "c3lzdGVtOmtleQ",
+        BASIC_OF_CLIENT.removeprefix("Basic "),
     )
     assert not [form for form in forms if form in told]
 
