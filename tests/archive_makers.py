@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from refsys.core.errors import RefsysError
 from refsys.core.products import FileEntry
 from refsys.ingestion.archives import Limits, NotStreamable, unpack, unpack_stream
 
@@ -119,6 +120,23 @@ def unpacked(
         assert key == f"{BASE}/{product}" or key.startswith(f"{BASE}/{product}/")
         objects[key.removeprefix(f"{BASE}/")] = content
     return table, objects
+
+
+def outcome(data: bytes) -> dict[str, bytes] | str:
+    """The objects, or "refused": the same by all ways. Any other exception than ours escapes."""
+    found: list[dict[str, bytes] | str] = []
+    for way in WAYS:
+        batch = MemoryBatch()
+        try:
+            with batch:
+                bring(data, batch, way)
+        except RefsysError:
+            assert batch.objects == {}
+            found.append("refused")
+        else:
+            found.append({key.removeprefix(f"{BASE}/"): content for key, content in batch.objects.items()})
+    assert found[1:] == found[:-1]
+    return found[0]
 
 
 def in_folder(files: Mapping[str, bytes] = FILES, folder: str = NAME) -> dict[str, bytes]:

@@ -21,6 +21,7 @@ from tests.archive_makers import (
     bring,
     deflated,
     in_folder,
+    outcome,
     raw_zip,
     unpacked,
     zip_of,
@@ -41,14 +42,6 @@ def refused(kind, archive, match, *, member="", limits=LIMITS):
         assert member in caught.value.subject
         assert caught.value.advice
         assert batch.objects == {}
-
-
-def outcome(archive):
-    """The objects, or "refused"; any other exception than ours escapes."""
-    try:
-        return unpacked(archive)[1]
-    except RefsysError:
-        return "refused"
 
 
 def inside(name):

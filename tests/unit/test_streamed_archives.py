@@ -159,7 +159,7 @@ def test_a_folder_that_was_deflated_is_a_folder():
     [
         ([ZipMember(MANIFEST.name, flags=0x808, local={"packed": 0, "size": 0})], "does not tell where it ends"),
         ([ZipMember(MANIFEST.name, flags=0x801)], "encrypted"),
-        ([MANIFEST, ZipMember(f"{NAME}/a".encode(), central={"offset": 5})], "has a member that its directory"),
+        ([MANIFEST, ZipMember(f"{NAME}/a".encode(), central={"offset": 5})], "its directory lists something else"),
     ],
 )
 def test_a_zip_that_its_local_headers_do_not_tell_is_asked_for_as_a_copy(members, why):
@@ -183,6 +183,20 @@ def test_bytes_between_members_are_left_to_the_directory():
     assert gap[second : second + 7] == b"deleted"
     refused_while_it_comes(NotStreamable, gap, "other bytes stand between")
     assert unpacked(gap)[1] == unpacked(sound)[1]
+
+
+@pytest.mark.parametrize("data", [b"", b"described " * 10])
+@pytest.mark.parametrize("lie", [{"crc": 1}, {"size": 1}, {"packed": 3}, {"method": 0, "size": 2, "packed": 2}])
+def test_a_directory_that_says_something_else_than_what_came_decides(data, lie):
+    """Also where nothing came: 0 is no "not known" there."""
+    packed = deflated(data)
+    member = ZipMember(f"{NAME}/a".encode(), data, method=8, flags=0x808, local={"crc": 0, "packed": 0, "size": 0})
+    member.descriptor = b"PK\x07\x08" + struct.pack("<3L", zlib.crc32(data), len(packed), len(data))
+    member.central = lie
+    archive = raw_zip(member, MANIFEST)
+    refused_while_it_comes(NotStreamable, archive, "lists something else than what came")
+    with pytest.raises(InvalidProduct):
+        bring(archive, MemoryBatch())
 
 
 def test_a_link_shows_in_the_directory_only_and_is_refused_then():

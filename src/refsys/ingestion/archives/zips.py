@@ -86,8 +86,8 @@ def unpack_zip(source: BinaryIO, feed: Feed, product: str, intake: Intake) -> No
 def stream_zip(feed: Feed, product: str, intake: Intake) -> None:
     """Hand the members of an archive over to `intake` as they come.
 
-    Raises NotStreamable where a member does not tell where it ends, and where anything is wrong before the directory
-    has come: what its local headers are worth is judged by that.
+    Raises NotStreamable where a member does not tell where it ends, where anything is wrong before the directory has
+    come, and where that lists something else: what local headers are worth is judged by the directory.
     """
     delivery = intake.delivery
     try:
@@ -96,27 +96,20 @@ def stream_zip(feed: Feed, product: str, intake: Intake) -> None:
         raise NotStreamable(str(error)) from error
     directory_at = feed.position
     limit = tail_limit(len(taken))
-    tail = bytearray()
+    tail = io.BytesIO()
     while data := feed.some(PIECE):
         intake.check()
-        tail += data
-        if len(tail) > limit:
+        tail.write(data)
+        if tail.tell() > limit:
             raise NotStreamable("more than a directory follows its members")
-    entries, _ = read_directory(io.BytesIO(tail), feed.position, intake, lead_bytes=directory_at)
+    entries, listed_at = read_directory(tail, feed.position, intake, lead_bytes=directory_at)
+    if listed_at != directory_at:
+        raise NotStreamable("it does not begin with a member")
     _expect_sizes(entries, feed.position, intake)
-    listed = _placed(entries, directory_at, product, delivery)
-    for member, (entry, path) in zip(listed, taken, strict=False):
-        if member.entry.offset > entry.offset:
-            raise NotStreamable("it has a member that its directory does not list")
-        if member.entry.offset < entry.offset:
-            raise _no_header(member.entry, delivery)
-        _expect_agreement(entry, member.entry, delivery)
-        if path != member.path:
-            raise NotStreamable("its layout shows at its end only")
-    if len(listed) > len(taken):
-        raise _no_header(listed[len(taken)].entry, delivery)
-    if len(listed) < len(taken):
-        raise NotStreamable("it has a member that its directory does not list")
+    placed = _placed(entries, directory_at, product, delivery)
+    listed = [(replace(member.entry, flags=member.entry.flags & DECISIVE), member.path) for member in placed]
+    if listed != taken:
+        raise NotStreamable("its directory lists something else than what came, or another layout")
 
 
 def _taken(feed: Feed, product: str, intake: Intake) -> Iterator[tuple[Entry, str | None]]:
@@ -158,7 +151,9 @@ def _taken(feed: Feed, product: str, intake: Intake) -> Iterator[tuple[Entry, st
                 intake.folder(path)
         else:
             crc = intake.file(path, watched(body)).crc32
-        found = replace(header, crc32=crc, packed_bytes=body.packed_bytes, size_bytes=body.size_bytes, offset=offset)
+        found = Entry(
+            header.name, header.flags & DECISIVE, header.method, crc, body.packed_bytes, body.size_bytes, offset
+        )
         if header.flags & DESCRIPTOR:
             _pass_descriptor(feed, found, delivery)
         else:
