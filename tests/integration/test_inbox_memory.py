@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from refsys.core.errors import Unreachable
 from refsys.infra.settings import FetchSettings, Settings
@@ -278,15 +279,16 @@ async def test_what_lost_its_step_waits_again_and_what_is_parked_has_failed(pool
 
 
 async def test_the_alarm_for_what_is_deleted_soon_is_given_once_and_again_for_another_date(
-    pool: asyncpg.Pool, settings: Settings, capsys: pytest.CaptureFixture[str]
+    pool: asyncpg.Pool, settings: Settings
 ) -> None:
     settings = settings.model_copy(update={"inbox": (settings_of("x"),), "fetch": FetchSettings(eviction_guard_h=24.0)})
     near = offer("near", evicted_at=NOW + timedelta(hours=3))
     await look(pool, "x", near, offer("far", evicted_at=NOW + timedelta(days=3)), offer("gone", size=1))
 
     async def alarms() -> int:
-        await keep_memory(pool, settings)
-        return capsys.readouterr().out.count("fetch.eviction_near")
+        with capture_logs() as told:
+            await keep_memory(pool, settings)
+        return sum(line["event"] == "fetch.eviction_near" for line in told)
 
     assert [await alarms(), await alarms()] == [1, 0]
     await look(pool, "x", offer("near", evicted_at=NOW + timedelta(hours=2)))

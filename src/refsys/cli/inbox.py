@@ -41,7 +41,9 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 def show(
     context: typer.Context,
     inbox: Id,
-    state: Annotated[list[str] | None, typer.Option("--state", help="only files in this state; repeatable")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="STATE", help="files in this state; repeatable")
+    ] = None,
     oldest: Annotated[bool, typer.Option("--oldest", help="the oldest ones first")] = False,
     limit: Annotated[int, typer.Option("--limit", "-l", min=1, max=10_000, help="of each state at most")] = 5,
     as_json: Json = False,
@@ -52,7 +54,7 @@ def show(
 
     async def ask(connection: Any) -> tuple[InboxState | None, list[operating.Row]]:
         states = {each.id: each for each in await inbox_states(connection)}
-        return states.get(inbox), await operating.rows(connection, inbox, state or [], limit=limit, oldest=oldest)
+        return states.get(inbox), await operating.rows(connection, inbox, only or [], limit=limit, oldest=oldest)
 
     found, rows = run(context, ask)
     if found is None:
@@ -76,7 +78,9 @@ def check(context: typer.Context, inbox: Id, as_json: Json = False) -> None:
     import asyncio
 
     from refsys.cli.context import load
+    from refsys.infra.logs import configure_logs
 
+    configure_logs(level="error", process="check")
     settings = load(context)
     found = asyncio.run(_reconcile(settings, _configured(settings, inbox)))
     if as_json:
