@@ -98,9 +98,12 @@ def _put(storage: Storage, key: str, data: bytes) -> None:
 
 
 def _wanted(whole: Whole, channel: int) -> Composed | None:
-    """The DSIB to be made; None where the station's own is here, or there is nothing to make one of."""
+    """The DSIB to be made; None where the station's own is here, or the channel is neither complete nor given up."""
     facts = whole.merged.by_channel.get(channel)
-    return None if facts is None or facts.has_stored_dsib else compose(whole, channel)
+    if facts is None or facts.has_stored_dsib:
+        return None
+    is_over = any(transfer.facts.is_passed for transfer in whole.transfers.values())
+    return compose(whole, channel) if is_over or whole.together.channels[channel].is_complete else None
 
 
 def _arrival(composed: Composed, base: str, whole: Whole, channel: int) -> Arrival:
