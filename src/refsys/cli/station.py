@@ -1,4 +1,4 @@
-"""`refsys station`: a simulated ground station in the foreground."""
+"""`refsys station serve | probe`: a simulated ground station in the foreground, and what a real one understands."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
+
+from refsys.cli.station_probe import probe
 
 if TYPE_CHECKING:
     from refsys.simulation.files import FileStation
@@ -18,12 +20,8 @@ if TYPE_CHECKING:
 #: Of the first satellite's first pass.
 _FIRST_ORBIT: Final = 56_552
 
-app = typer.Typer(help="Simulate a ground station.", no_args_is_help=True)
-
-
-@app.callback()
-def station() -> None:
-    """Simulate a ground station."""
+app = typer.Typer(help="Simulate a ground station, or ask one what it understands.", no_args_is_help=True)
+app.command()(probe)
 
 
 @app.command()

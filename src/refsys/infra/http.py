@@ -111,9 +111,15 @@ class StationClient:
 
     @contextlib.asynccontextmanager
     async def ask(
-        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        *,
+        follow: bool = True,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A successful answer (2xx, or 416 where a range was asked for), redirects followed.
+        """A successful answer (2xx, or 416 where a range was asked for), redirects followed unless `follow` is False.
 
         Raises Gone, Overloaded, Unreachable, Transient or Permanent as the status says, NotYet where no more can be
         posted for now; CONNECTION_ERRORS are the caller's, who knows whether it can go on where it stopped.
@@ -122,9 +128,11 @@ class StationClient:
         async with self._line.listing():
             with self._line.breaker.passing():
                 async with asyncio.timeout(self._patience_s):
-                    response = await self._answer(errand, body)
+                    response = await self._answer(errand, body, follow)
                 try:
-                    if response.status >= 300 and not (response.status == 416 and "Range" in (headers or {})):
+                    is_redirect = not follow and "Location" in response.headers
+                    is_expected = is_redirect or (response.status == 416 and "Range" in (headers or {}))
+                    if response.status >= 300 and not is_expected:
                         refusal = await self._refusal(response)
                         if method == "POST" and response.status == 429:
                             # a quota of what was posted says nothing of the station
@@ -226,7 +234,7 @@ class StationClient:
         except (*CONNECTION_ERRORS, ValueError) as error:
             raise self._answers.unreachable(error) from error
 
-    async def _answer(self, errand: Errand, body: bytes | None) -> aiohttp.ClientResponse:
+    async def _answer(self, errand: Errand, body: bytes | None, follow: bool) -> aiohttp.ClientResponse:
         while True:
             headers = errand.headers(await self._token(errand.refused) if errand.wants_token else None)
             response = await self._session.request(
@@ -238,7 +246,7 @@ class StationClient:
                 proxy=self._limits.proxy or None,
             )
             try:
-                goes_on = errand.goes_on(response.status, response.headers.get("Location"))
+                goes_on = errand.goes_on(response.status, response.headers.get("Location") if follow else None)
             except RefsysError:
                 response.close()
                 raise

@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -175,7 +175,7 @@ class FtpClient:
                 with self._lock:
                     control, since = self._idle.pop() if self._idle else (None, 0.0)
                 if control is None:
-                    return _sign_in(self.server)
+                    return sign_in(self.server)
                 if control.lives(time.monotonic() - since):
                     return control
                 control.close()
@@ -312,10 +312,11 @@ class FtpStream:
 
 
 class _Control(ftplib.FTP_TLS):
-    """A control connection. `home` is where it is after signing in."""
+    """A control connection. `home` is where it is after signing in, `features` the commands that FEAT names."""
 
     has_mlsd = False
     home = "/"
+    features: Collection[str] = ()
 
     def __init__(self, server: FtpServer) -> None:
         context = ssl.create_default_context()
@@ -342,9 +343,9 @@ class _Control(ftplib.FTP_TLS):
                 self.prot_p()
             else:
                 self.prot_c()
-        features = self._features()
-        self.has_mlsd = "MLST" in features or "MLSD" in features
-        if "UTF8" in features:
+        self.features = self._features()
+        self.has_mlsd = "MLST" in self.features or "MLSD" in self.features
+        if "UTF8" in self.features:
             with contextlib.suppress(ftplib.error_perm):
                 self.sendcmd("OPTS UTF8 ON")
         with contextlib.suppress(ftplib.error_perm):
@@ -412,7 +413,8 @@ class _Control(ftplib.FTP_TLS):
         self.welcome = self.getresp()
 
 
-def _sign_in(server: FtpServer) -> _Control:
+def sign_in(server: FtpServer) -> _Control:
+    """A control connection. Raises CONNECTION_ERRORS, which `FtpClient.error` explains."""
     control = _Control(server)
     try:
         control.open()
