@@ -101,3 +101,29 @@ async def test_two_stations_give_one_session(
     assert (session.state, session.inboxes, session.problems) == ("complete", ("cadip", "xbip"), ())
     assert [(each.stored, each.dsib) for each in session.channels] == [(3, "station"), (3, "station")]
     assert await told(pool, "session.complete") == [("session.complete", NAME, 1)]
+
+
+async def test_a_stations_dsib_is_a_revision_of_the_published_one_that_was_made(
+    dsn: str, pool: asyncpg.Pool, storage: Storage, settings: Settings
+) -> None:
+    name = dsib_name(NAME, 1, "04")
+    async with CadipStation() as cadip, XbipStation() as xbip:
+        inboxes = [
+            InboxSettings(id="cadip", type="cadip", url=cadip.url, poll_s=0.1),
+            InboxSettings(id="xbip", type="xbip", url=xbip.url, poll_s=0.1, stable_s=0.1, on_change="park"),
+        ]
+        async with running_pipeline(settings, inboxes, pool=pool, dsn=dsn, storage=storage) as pipeline:
+            cadip.session(NAME).publish_channel(1, 3)
+            [made] = await pipeline.published(name)
+            late = xbip.session(NAME)
+            late.publish_channel(1, 3)
+            late.publish_dsib(1)
+
+            async def is_revised() -> bool:
+                [product] = await pipeline.published(name)
+                return product["revision"] > made["revision"]
+
+            await wait_for(is_revised, 30, "the station's DSIB is published")
+            await pipeline.idle()
+            assert await pipeline.parked_steps() == []
+    assert [each.dsib for each in (await session_of(pool)).channels] == ["station"]
