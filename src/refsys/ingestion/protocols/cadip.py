@@ -187,7 +187,7 @@ def offer_of(entry: Entry) -> tuple[Offer, str]:
     session, differs = _session_file(entry, name)
     offer = Offer(
         remote_id=text_of(entry["Id"]),
-        version=version_of(published_at, size_bytes, checksums),
+        version=version_of(entry["PublicationDate"], size_bytes, checksums),
         name=name,
         size_bytes=size_bytes or None,
         published_at=published_at,

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-from refsys.core.times import parse_instant
+from refsys.core.times import format_instant, parse_instant
 
 #: An entity as JSON has it.
 Entry = Mapping[str, Any]
 
+#: As most stations write instants; its digits can be compared as they are.
+_USUAL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}Z", re.ASCII)
 _COMPACT: Final = re.compile(r"(\d{4})(\d{2})(\d{2})T?(\d{2})(\d{2})(\d{2})Z?", re.ASCII)
 
 
+@functools.lru_cache(4096)
 def read_instant(text: Any) -> datetime:
     """An instant as stations write it: ISO 8601 with 0 to 6 digits, with or without Z, `UTC=…`, `yyyyMMdd[T]HHmmss`.
 
-    Without a zone it is UTC. Raises ValueError.
+    Without a zone it is UTC. Raises ValueError, or TypeError for what is no text.
     """
     if not isinstance(text, str):
         raise ValueError(f"not an instant: {text!r:.100}")
@@ -36,7 +40,7 @@ def instant_or_none(text: Any) -> datetime | None:
     """The same; None for what is none, or not there."""
     try:
         return read_instant(text)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
 
 
@@ -87,18 +91,20 @@ def plain(value: Any) -> str:
 
 def checksums_of(found: Any) -> dict[str, str]:
     """Checksums by algorithm (upper case), in lower-case hex."""
-    return {
-        str(checksum["Algorithm"]).upper(): str(checksum["Value"]).lower()
-        for checksum in found or ()
-        if checksum.get("Value") and checksum.get("Algorithm")
-    }
+    pairs = [(plain(each.get("Algorithm")).upper(), plain(each.get("Value")).lower()) for each in found or ()]
+    return {algorithm: value for algorithm, value in pairs if algorithm and value}
 
 
-def version_of(published_at: datetime, size_bytes: int | None, checksums: Mapping[str, str]) -> str:
-    """Changes whenever the content may have (spec/ingestion 20 no. 1)."""
-    published = f"{published_at.isoformat(timespec='microseconds')[:26]}Z"
-    parts = [published, str(size_bytes or ""), *(f"{name}={checksums[name]}" for name in sorted(checksums))]
-    return "/".join(parts)[:1000]
+def version_of(published: str, size_bytes: int | None, checksums: Mapping[str, str]) -> str:
+    """Changes whenever the content may have (spec/ingestion 20 no. 1); `published` is an instant as it came."""
+    if _USUAL.fullmatch(published):
+        published = published[:-1].ljust(26, "0") + "Z"
+    else:
+        published = format_instant(read_instant(published))
+    version = f"{published}/{size_bytes or ''}"
+    for name in sorted(checksums):
+        version += f"/{name}={checksums[name]}"
+    return version[:1000]
 
 
 def text_literal(text: str) -> str:

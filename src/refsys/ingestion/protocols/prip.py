@@ -57,7 +57,7 @@ def offer_of(entry: Entry, profile: ODataSettings) -> Offer:
     is_empty = size_bytes == 0 and checksums.get("MD5", _MD5_OF_NOTHING) == _MD5_OF_NOTHING
     return Offer(
         remote_id=text_of(entry[profile.product_id]),
-        version=version_of(published_at, size_bytes, checksums),
+        version=version_of(entry[profile.publication_date], size_bytes, checksums),
         name=text_of(entry[profile.product_name]),
         size_bytes=size_bytes or None,
         published_at=published_at,
