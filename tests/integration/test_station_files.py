@@ -11,7 +11,8 @@ import pytest
 from lxml import etree
 
 from refsys.simulation.files import EdipStation, XbipStation
-from refsys.simulation.station import Answer, Basic, Cut, Held, Html, NoRange, Short, Slow, Stall
+from refsys.simulation.station import Answer, Basic, Cut, Held, Html, NoRange, Short, Slow, Stall, TokensDie
+from tests.waiting import wait_until
 
 SESSION = "S1A_20241114143038056552"
 EDRS = "L20171109175634707000125"
@@ -94,7 +95,7 @@ def test_folders_hold_sessions_and_files_every_byte(kind):
         assert [each.text for each in dsib.iterfind("dsdb_list/dsdb_name")] == names
         assert dsib.findtext("data_size") == str(3 * 20440)
         assert station.journal.ranges(names[0]) == ["", "bytes=20000-"]
-        assert station.journal.downloads_running == 0
+        wait_until(lambda: station.journal.downloads_running == 0)
 
 
 @STATIONS
@@ -150,8 +151,9 @@ def test_downloads_break_off_end_early_stall_and_drip(kind):
             station.faults.on_download(Answer(404))
             with pytest.raises((httpx.HTTPStatusError, ftplib.error_perm), match=r"404|550"):
                 client.read(path)
-        sent = [(request.sent_bytes, request.complete) for request in station.journal.downloads()]
-        assert (sent[0], sent[2]) == ((1000, False), (20440, True))
+        asked = station.journal.downloads()
+        wait_until(lambda: (asked[0].sent_bytes, asked[0].complete) == (1000, False))
+        wait_until(lambda: (asked[2].sent_bytes, asked[2].complete) == (20440, True))
         assert station.faults.pending == 0
 
 
@@ -169,7 +171,7 @@ def test_listings_are_refused_or_break_off(kind):
         with Client(station) as client:
             assert len(client.sizes(FOLDER)) == 4
         assert [request.name for request in station.journal.listings()] == [FOLDER] * 3
-        assert station.journal.listings()[1].sent_bytes == 100
+        wait_until(lambda: station.journal.listings()[1].sent_bytes == 100)
 
 
 def test_webdav_asks_for_the_password_and_may_refuse_infinity():
@@ -265,6 +267,13 @@ def test_ftp_refuses_strangers_clear_logins_writers_and_commands():
             client.login("user", "pässword")
         with pytest.raises(ftplib.error_perm, match="500"):
             client.sendcmd("MLSD /")
+
+
+def test_a_fault_that_such_a_station_cannot_have_is_refused():
+    with pytest.raises(ValueError, match="TokensDie is no fault of a download here"):
+        XbipStation().faults.on_download(TokensDie(1))
+    with pytest.raises(ValueError, match="NoRange is no fault of a download here"):
+        EdipStation().faults.on_download(NoRange())
 
 
 @STATIONS

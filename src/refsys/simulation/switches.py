@@ -33,7 +33,7 @@ PROTOCOLS: Final[tuple[Protocol, ...]] = ("prip", "cadip", "lta", "xbip", "edip"
 _ODATA: Final[tuple[Protocol, ...]] = ("prip", "cadip", "lta")
 _SESSIONS: Final[tuple[Protocol, ...]] = ("cadip", "xbip", "edip")
 _HTTP: Final[tuple[Protocol, ...]] = ("prip", "cadip", "lta", "xbip")
-#: Where the second address is: every machine has all of 127.0.0.0/8.
+#: Where the second address is: Linux has all of 127.0.0.0/8.
 _OTHER_HOST: Final = "127.0.0.2"
 #: After how many bytes what breaks breaks.
 _SOME_BYTES: Final = 50_000

@@ -15,7 +15,7 @@ from refsys.core.hosts import host_in_url
 from refsys.simulation.files.tree import Layout, Tree
 from refsys.simulation.station.auth import Basic
 from refsys.simulation.station.content import Content
-from refsys.simulation.station.faults import Faults
+from refsys.simulation.station.faults import Faults, Sense
 from refsys.simulation.station.journal import Journal
 from refsys.simulation.station.sessions import Archive, Session
 from refsys.simulation.station.shelf import utc_now
@@ -31,6 +31,8 @@ class FileStation(ABC):
 
     #: Whether a pass that plays here publishes DSIBs.
     delivers_dsib = True
+    #: What such a station can do wrong.
+    sense: Sense
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class FileStation(ABC):
     ) -> None:
         self.archive = Archive(retention=retention, clock=clock) if archive is None else archive
         self.tree = Tree(self.archive, layout=layout, prefix=prefix)
-        self.faults = Faults()
+        self.faults = Faults(self.sense)
         self.journal = Journal()
         self.auth = auth
         self.certificate = certificate

@@ -21,7 +21,7 @@ from pyftpdlib.servers import ThreadedFTPServer
 
 from refsys.simulation.files.base import FileStation
 from refsys.simulation.files.tree import Node
-from refsys.simulation.station.faults import Answer, Cut, Fault, Kind, Short, Slow, Stall
+from refsys.simulation.station.faults import FTP, Answer, Cut, Fault, Kind, Short, Slow, Stall
 from refsys.simulation.station.journal import Request
 
 #: Replies of FTP (RFC 959) for what stations over HTTP say.
@@ -40,6 +40,7 @@ class EdipStation(FileStation):
     go on with the TLS session of the control connection (vsftpd's require_ssl_reuse; then TLS is 1.2 at most).
     """
 
+    sense = FTP
     implicit = False
     session_reuse = False
     refuses: frozenset[str] = frozenset()
@@ -189,6 +190,8 @@ class _Data(DTPHandler):
         if isinstance(self.cmd_channel._fault, Cut | Stall):
             control = self.cmd_channel
             self._resp = ()
+            # without TLS's farewell: it is cut
+            self._error = control._error = True
             self.close()
             control.close()
         else:
@@ -212,7 +215,7 @@ class _TlsHandler(_Handler, TLS_FTPHandler):
             _Handler.handle(self)
 
 
-class _TlsData(TLS_DTPHandler, _Data):
+class _TlsData(_Data, TLS_DTPHandler):
     def handle_ssl_established(self) -> None:
         control = self.cmd_channel
         if control.station.session_reuse and self.socket.master_key() != control.socket.master_key():

@@ -18,7 +18,7 @@ from wsgidav.wsgidav_app import WsgiDAVApp
 from refsys.simulation.files.base import FileStation
 from refsys.simulation.files.tree import Node, Tree
 from refsys.simulation.station.auth import Gate
-from refsys.simulation.station.faults import Answer, Cut, Fault, Html, Kind, NoRange, Short, Slow, Stall
+from refsys.simulation.station.faults import WEBDAV, Answer, Cut, Fault, Html, Kind, NoRange, Short, Slow, Stall
 from refsys.simulation.station.journal import Request
 
 _FINITE: Final = b'<?xml version="1.0" encoding="utf-8"?><D:error xmlns:D="DAV:"><D:propfind-finite-depth/></D:error>'
@@ -37,6 +37,7 @@ class XbipStation(FileStation):
     `absolute` names entries by whole URLs rather than by paths, as some servers do.
     """
 
+    sense = WEBDAV
     infinity = True
     absolute = False
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -125,16 +126,20 @@ Fault = (
 )
 
 #: What makes sense where.
+Sense = Mapping[Kind, tuple[type, ...]]
 _BODIES: Final = (Answer, Html, Cut, Stall, Slow, TokensDie)
-_ALLOWED: Final[dict[Kind, tuple[type, ...]]] = {
+ODATA: Final[Sense] = {
     "listing": (*_BODIES, Redirect, Twice, WrongChecksums, WrongSizes),
     "entity": (*_BODIES, Redirect),
     "download": (*_BODIES, Short, NoRange, OtherETag, Redirect),
     "order": _BODIES,
     "token": _BODIES,
-    "service": (),
-    "nothing": (),
 }
+WEBDAV: Final[Sense] = {
+    "listing": (Answer, Html, Cut, Stall, Slow),
+    "download": (Answer, Html, Cut, Stall, Slow, Short, NoRange),
+}
+FTP: Final[Sense] = {"listing": (Answer, Cut, Stall, Slow), "download": (Answer, Cut, Stall, Slow, Short)}
 
 
 @dataclass(slots=True)
@@ -152,10 +157,12 @@ class Faults:
 
     `times`: how many requests, None = all; `after`: how many go well before; `name`: only for what has this in its
     name, or listings of the set of that name; `chance`: how likely each of them is hit, by random numbers of `seed`.
-    Every method may be called from any thread; raises ValueError for a fault that makes no sense there.
+    `sense` is what such a station can do wrong. Every method may be called from any thread; raises ValueError for a
+    fault that makes no sense there.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, sense: Sense = ODATA, seed: int = 0) -> None:
+        self._sense = sense
         self._rules: list[_Rule] = []
         self._lock = threading.Lock()
         self._random = random.Random(seed)
@@ -216,8 +223,8 @@ class Faults:
         return None
 
     def _add(self, rule: _Rule) -> None:
-        if not isinstance(rule.fault, _ALLOWED[rule.kind]):
-            raise ValueError(f"{type(rule.fault).__name__} is no fault of a {rule.kind}")
+        if not isinstance(rule.fault, self._sense.get(rule.kind, ())):
+            raise ValueError(f"{type(rule.fault).__name__} is no fault of a {rule.kind} here")
         if rule.left is None or rule.left > 0:
             with self._lock:
                 self._rules.append(rule)
