@@ -403,7 +403,9 @@ class InboxSettings(Section):
     )
     mission: Literal["", "S1", "S2", "S3"] = Field("", description="accept this mission only; empty = any")
     match: str = Field(".*", description="regular expression that the whole name must match")
-    ignore: str = Field(r"(^\..*|.*\.tmp$|^lost\+found$)", description="regular expression of names to leave alone")
+    ignore: str = Field(
+        r"((.*/)?\..*|.*\.tmp|(.*/)?lost\+found(/.*)?)", description="regular expression of names to leave alone"
+    )
     since: str = Field("1970-01-01T00:00:00Z", description="ignore what was published up to this instant")
     poll_s: float = Field(10.0, gt=0, description="seconds between two looks")
     overlap_s: float = Field(
