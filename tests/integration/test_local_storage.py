@@ -240,6 +240,23 @@ def test_a_partial_that_somebody_holds_is_left_to_him(tmp_path):
     assert (storage.read("a/fresh"), storage.read("a/frozen")) == (b"whole", b"half and half")
 
 
+def test_a_partial_outlives_the_process_that_was_writing_it(tmp_path):
+    storage = LocalStorage(tmp_path / "storage")
+    script = (
+        "import sys; from pathlib import Path; from refsys.infra.storage.local import LocalStorage\n"
+        f"partial = LocalStorage(Path({str(storage.root)!r})).partial('file')\n"
+        "partial.label('v1'); partial.write(b'x' * 1_000_000); print('written', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == b"written\n"
+        with contextlib.closing(storage.partial("file")) as fresh:
+            assert fresh.size_bytes == 0
+            fresh.discard()
+        writer.send_signal(signal.SIGKILL)
+    with contextlib.closing(storage.partial("file")) as left:
+        assert (left.size_bytes, left.tag) == (1_000_000, "v1")
+
+
 def test_a_partial_whose_content_nobody_knows_begins_again(tmp_path):
     storage = LocalStorage(tmp_path / "storage")
     for _ in range(2):
@@ -262,7 +279,6 @@ def test_a_partial_on_a_full_disk_says_so_and_can_be_discarded(small_disk):
     storage = LocalStorage(small_disk)
     with contextlib.closing(storage.partial("file")) as partial:
         with pytest.raises(StorageFull):
-            for _ in range(24):
-                partial.write(bytes(2**18))
+            partial.write(bytes(6 * 2**20))
         partial.discard()
     assert being_written(storage) == []

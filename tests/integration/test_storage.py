@@ -74,6 +74,16 @@ def test_an_object_is_written_piece_by_piece(store):
     assert store.read("small") == b"ab"
 
 
+def test_a_writer_keeps_nothing_of_the_buffer_that_it_was_given(store):
+    buffer = bytearray(2**20)
+    with store.batch() as batch, batch.create("large") as writer:
+        for start in range(0, len(LARGE), len(buffer)):
+            piece = LARGE[start : start + len(buffer)]
+            buffer[: len(piece)] = piece
+            writer.write(memoryview(buffer)[: len(piece)])
+    assert store.read("large") == LARGE
+
+
 def test_an_object_has_size_and_time(store):
     store.put("a/b", b"12345")
     found = store.stat("a/b")

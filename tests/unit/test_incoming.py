@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -163,6 +164,23 @@ def test_who_is_let_go_stops_at_once(threads: ThreadPoolExecutor) -> None:
             list(pieces)
         assert source.open_streams == 0
         assert source.sent_bytes < size
+
+
+def test_memory_is_a_few_ranges_whatever_the_size_of_the_file(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = 2**20
+    source = ByteSource(bytes(48 * step))
+    incoming = coming(source, threads, announced=48 * step)
+    monkeypatch.setattr(incoming.line, "range_bytes", step)
+    tracemalloc.start()
+    try:
+        assert sum(len(piece) for piece in incoming.pieces()) == 48 * step
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # the source's answers are copies of their ranges
+    assert peak < (4 + 4 + 1) * step
 
 
 @settings(max_examples=60, deadline=None)

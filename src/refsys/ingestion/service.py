@@ -142,37 +142,37 @@ class _Fetcher:
     async def _settle(self, attempt: Attempt, found: _Sorted) -> None:
         """Make the catalogue and the memory know what was brought, and what not, in one transaction."""
         # from here on the catalogue may know the bytes even where an error says otherwise: then the sweeper decides
-        async with attempt.commit() as connection:
-            held = await store.hold(connection, [outcome.remote.id for outcome in found.brought], attempt.token)
-            stored = [outcome for outcome in found.brought if outcome.remote.id in held]
-            arrivals = [(self._arrival(outcome), outcome.remote.priority) for outcome in stored]
-            contents = await commands.arrive_many(connection, arrivals)
-            await store.set_stored(
-                connection, {outcome.remote.id: content for outcome, content in zip(stored, contents, strict=True)}
-            )
-            for outcome in found.passing:
-                not_before = await self._not_before(connection, outcome)
-                await store.put_back(
-                    connection,
-                    [outcome.remote.id],
-                    attempt.token,
-                    not_before=not_before,
-                    problem=str(outcome.problem),
-                )
-            for outcome in found.gone:
-                await store.set_expired(connection, outcome.remote.id, attempt.token, str(outcome.problem))
-            await store.set_apart(
-                connection, {each.remote.id: str(each.problem) for each in found.failed}, attempt.token
-            )
-            # last, and in one order: rows of offers are held before those of sessions by everybody
-            for outcome, content_id in sorted(zip(stored, contents, strict=True), key=_session_name):
-                if outcome.remote.offer.session is not None:
-                    await sessions.note_stored(connection, outcome.remote, content_id)
-                elif outcome.recognised is not None:
-                    await passes.note_stored(
-                        connection, outcome.remote.product, outcome.recognised.product_type, content_id
-                    )
+        held: set[int] = set()
+        try:
+            async with attempt.commit() as connection:
+                held = await store.hold(connection, [outcome.remote.id for outcome in found.brought], attempt.token)
+                await self._enter(connection, [outcome for outcome in found.brought if outcome.remote.id in held])
+                await self._put_back(connection, attempt, found)
+        except AttemptVoid:
+            await self._take_back(found, set())
+            raise
         self._tell(found, held)
+        await self._take_back(found, held)
+
+    async def _enter(self, connection: asyncpg.Connection, stored: Sequence[Outcome]) -> None:
+        arrivals = [(self._arrival(outcome), outcome.remote.priority) for outcome in stored]
+        contents = await commands.arrive_many(connection, arrivals)
+        ids = [outcome.remote.id for outcome in stored]
+        await store.set_stored(connection, dict(zip(ids, contents, strict=True)))
+        for outcome, content_id in zip(stored, contents, strict=True):
+            if outcome.remote.offer.session is not None:
+                await sessions.note_stored(connection, outcome.remote, content_id)
+
+    async def _put_back(self, connection: asyncpg.Connection, attempt: Attempt, found: _Sorted) -> None:
+        for outcome in found.passing:
+            not_before, problem = await self._not_before(connection, outcome), str(outcome.problem)
+            await store.put_back(connection, [outcome.remote.id], attempt.token, not_before=not_before, problem=problem)
+        for outcome in found.gone:
+            await store.set_expired(connection, outcome.remote.id, attempt.token, str(outcome.problem))
+        problems = {outcome.remote.id: str(outcome.problem) for outcome in found.failed}
+        await store.set_apart(connection, problems, attempt.token)
+
+    async def _take_back(self, found: _Sorted, held: set[int]) -> None:
         for outcome in found.brought:
             if outcome.remote.id not in held:
                 await self.bringing.take_back(outcome)

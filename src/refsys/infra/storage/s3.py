@@ -18,7 +18,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
-from refsys.core.errors import RefsysError, Transient
+from refsys.core.errors import RefsysError, Unreachable
 from refsys.infra.storage.model import (
     BytesWriter,
     MissingObject,
@@ -163,7 +163,7 @@ class S3Storage(Storage):
         return self.ask(key, lambda: obstore.sign(self._signer, "GET", key, timedelta(seconds=seconds)))
 
     def ask(self, key: str, request: Callable[[], _Result]) -> _Result:
-        """Make a request; its errors become ours. Raises MissingObject, or Transient that says what S3 said."""
+        """Make a request; its errors become ours. Raises MissingObject, or Unreachable that says what S3 said."""
         try:
             return request()
         except (BaseError, OSError) as error:
@@ -172,14 +172,14 @@ class S3Storage(Storage):
                 raise MissingObject(key) from None
             raise self._failed(key, report) from error
 
-    def _failed(self, key: str, report: str) -> Transient:
+    def _failed(self, key: str, report: str) -> Unreachable:
         message, status = what_it_said(key, report)
         advice = "is it up and reachable? it is tried again"
         if _NO_BUCKET in report:
             advice = "make the bucket, or correct storage_url"
         elif status.startswith(("401", "403")):
             advice = "check the keys in [s3] and what they may do in this bucket"
-        return Transient(message, subject=self._place, advice=advice)
+        return Unreachable(message, subject=self._place, advice=advice)
 
     def _expect_bucket(self, key: str) -> None:
         """The answer to a question about one object does not tell a missing bucket from a missing object."""
@@ -272,7 +272,7 @@ class _S3Writer:
 
     def write(self, data: bytes | memoryview) -> None:
         if self._parts is not None:
-            self._pass_on(data)
+            self._pass_on(bytes(data))
             return
         self._buffer += data
         if len(self._buffer) >= _PART:
@@ -295,6 +295,7 @@ class _S3Writer:
                 self._storage.ask(self._key, self._parts.close)
 
     def _pass_on(self, data: bytes | memoryview) -> None:
+        """obstore copies nothing: the data must stay as they are until they are sent."""
         self._storage.ask(self._key, lambda: self._parts.write(data))
 
 
