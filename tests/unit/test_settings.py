@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from refsys.core.errors import ConfigurationError
 from refsys.infra.layers import known_names
-from refsys.infra.settings import Settings, load_settings, settings_from_json
+from refsys.infra.settings import AuthSettings, Settings, StationSettings, load_settings, settings_from_json
 from refsys.infra.settings_text import effective_toml, example_toml, to_json
 
 INBOX = '[[inbox]]\nid = "a"\ntype = "folder"\nurl = "in"\n'
@@ -217,3 +218,63 @@ def test_a_supervised_process_gets_the_same_settings(config: Path) -> None:
     config.write_text('database_url = "postgresql://u:p@h/d"\n' + INBOX)
     settings = load_settings(config, environ={})
     assert settings_from_json(to_json(settings)) == settings
+
+
+def secrets_given(tree: Any) -> Any:
+    """With a secret in place of each file that holds one."""
+    if isinstance(tree, list):
+        return [secrets_given(member) for member in tree]
+    if not isinstance(tree, dict):
+        return tree
+    return {name.removesuffix("_file"): secrets_given(value) for name, value in tree.items()}
+
+
+def test_the_examples_of_how_to_connect_a_station_are_settings() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs/how-to/connect-a-station.md").read_text("utf-8")
+    blocks = [secrets_given(tomllib.loads(block)) for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)]
+    seen = set()
+    for block in blocks:
+        for kind, value in block.items():
+            if isinstance(value, dict):
+                AuthSettings.model_validate(value["auth"])
+                seen.add("auth")
+            else:
+                Settings.model_validate({kind: value})
+                seen.add(kind)
+    assert seen == {"auth", "inbox", "station"}
+
+
+@pytest.mark.parametrize(
+    ("auth", "told"),
+    [
+        ({"user": "u"}, "token_url"),
+        ({"token_url": "https://x/t"}, "user and password"),
+        ({"token_url": "https://x/t", "grant": "client_credentials"}, "client_id"),
+        ({"token_url": "https://x/t", "user": "u", "client_auth": "basic"}, "client_id"),
+        (
+            {"token_url": "https://x/t", "user": "u", "client_id": "c", "client_auth": "basic"}
+            | {"header": [{"name": "AUTHORIZATION", "value": "x"}]},
+            "name it once",
+        ),
+        ({"token_url": "https://x/t", "user": "u", "header": [{"name": "a:b", "value": "x"}]}, "name"),
+        ({"token_url": "https://x/t", "user": "u", "token_header": "a b"}, "token_header"),
+    ],
+)
+def test_a_request_for_a_token_that_cannot_be_meant_is_told(auth: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        AuthSettings.model_validate({"kind": "oauth2", **auth})
+
+
+@pytest.mark.parametrize(
+    "station",
+    [
+        {"redirect_hosts": ["https://x"]},
+        {"redirect_hosts": ["x/y"]},
+        {"proxy": "https://x:1"},
+        {"proxy": "http://u:p@x:1"},
+        {"proxy": "x"},
+    ],
+)
+def test_a_station_whose_hosts_cannot_be_meant_is_told(station: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        StationSettings.model_validate({"name": "SGS", **station})
