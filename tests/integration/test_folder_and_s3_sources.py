@@ -131,9 +131,10 @@ async def test_what_may_not_be_looked_into_hides_nothing_else(place: Path, monke
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    async with opened(**folder(place)) as source:
-        found, is_whole = await look(source)
-    assert (found.keys(), is_whole) == ({"a.raw"}, False)
+    for ignore, is_whole in ((".*found", True), ("", False)):
+        async with opened(**folder(place, ignore=ignore)) as source:
+            assert (await look(source))[0].keys() == {"a.raw"}
+            assert (await look(source))[1] == is_whole
 
 
 async def test_a_folder_that_is_not_there_is_told(place: Path) -> None:

@@ -17,7 +17,7 @@ from refsys.core.errors import Gone, Transient
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.stations import Station
 from refsys.ingestion.model import Offer, Part, Stream
-from refsys.ingestion.protocols.filedrop import FileDrop, Listing, log, products_of
+from refsys.ingestion.protocols.filedrop import FileDrop, Listing, products_of
 from refsys.ingestion.protocols.ftpclient import IDLE_S, FtpClient, FtpServer, Security
 from refsys.ingestion.protocols.ftplistings import FtpEntry
 from refsys.ingestion.protocols.metered import open_metered
@@ -105,11 +105,10 @@ class EdipSource(FileDrop):
             if not folder:
                 raise
             # it went since its own folder was listed, or is not for us
-            log.warning("look.entry_ignored", inbox=self.inbox.id, entry=folder, problem="cannot be looked into")
-            listing.is_whole = False
+            listing.is_whole = listing.is_whole and not self.misses(folder, "cannot be looked into")
             return
         if found.strange:
-            log.warning("look.entry_ignored", inbox=self.inbox.id, entry=ascii(found.strange[0])[:200])
+            self.misses(f"{folder}: {found.strange[0]}", "is a line of a listing that says nothing")
             listing.is_whole = False
             if not found.entries:
                 raise Transient(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -57,7 +58,8 @@ class FileDrop(abc.ABC):
         self.inbox = inbox
         self.station = inbox.station or f"inbox {inbox.id}"
         self._settling = Settling(inbox.stable_s)
-        self._refused: set[str] = set()
+        self._ignore = re.compile(inbox.ignore)
+        self._told: set[str] = set()
 
     @abc.abstractmethod
     async def listing(self) -> Listing:
@@ -126,10 +128,18 @@ class FileDrop(abc.ABC):
         """Whether a path can be asked for and remembered; tells once of each that cannot."""
         if is_path(path):
             return True
-        if path not in self._refused and len(self._refused) < 1000:
-            self._refused.add(path)
-            log.warning("look.entry_ignored", inbox=self.inbox.id, entry=ascii(path)[:200], problem="is no path")
+        self._tell(path, "is no path")
         return False
+
+    def misses(self, path: str, problem: str) -> bool:
+        """Whether it matters that something there cannot be listed: not where `ignore` says so. Tells it once."""
+        self._tell(path, problem)
+        return self._ignore.fullmatch(path) is None
+
+    def _tell(self, path: str, problem: str) -> None:
+        if path not in self._told and len(self._told) < 1000:
+            self._told.add(path)
+            log.warning("look.entry_ignored", inbox=self.inbox.id, entry=ascii(path)[:200], problem=problem)
 
     def changed(self, offer: Offer, what: str = "") -> Transient:
         """The error of a file that is not the one that was offered."""

@@ -23,7 +23,7 @@ from typing import Final
 from refsys.core.errors import Gone, HostileInput, Transient
 from refsys.infra.settings import InboxSettings
 from refsys.ingestion.model import Offer, Part, Stream
-from refsys.ingestion.protocols.filedrop import FileDrop, Listing, log
+from refsys.ingestion.protocols.filedrop import FileDrop, Listing
 from refsys.ingestion.protocols.settling import Entry
 from refsys.ingestion.sessions import session_file_of
 
@@ -98,8 +98,7 @@ class FolderSource(FileDrop):
             try:
                 members = list(_members(self._folder, name))
             except (OSError, RecursionError) as error:
-                log.warning("look.entry_ignored", inbox=self.inbox.id, entry=name, problem=str(error))
-                listing.is_whole = False
+                listing.is_whole = not self.misses(name, str(error)) and listing.is_whole
                 continue
             for entry in _entries(name, members):
                 if self.accepts(entry.path):

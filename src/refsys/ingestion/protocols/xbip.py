@@ -20,7 +20,7 @@ from refsys.infra.http import CONNECTION_ERRORS, StationClient, client_of
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.stations import Stations
 from refsys.ingestion.model import Offer, Part, Stream
-from refsys.ingestion.protocols.filedrop import FileDrop, Listing, log, products_of
+from refsys.ingestion.protocols.filedrop import FileDrop, Listing, products_of
 from refsys.ingestion.protocols.multistatus import PROPFIND, DavEntry, MultiStatus
 from refsys.ingestion.protocols.settling import Entry
 
@@ -144,8 +144,7 @@ class XbipSource(FileDrop):
             if is_root:
                 self._refuses_infinity = False
                 raise
-            log.warning("look.entry_ignored", inbox=self.inbox.id, entry=folder, problem=str(error))
-            return _Answer(is_whole=False)
+            return _Answer(is_whole=not self.misses(folder, str(error)))
         if answer.is_cut:
             raise Transient(f"cut the listing of {folder!a} short (507)", subject=self.station)
         return answer
@@ -209,8 +208,7 @@ class XbipSource(FileDrop):
         if entry.status == 507 and path == folder:
             answer.is_cut = True
         elif entry.status not in (200, 404, 410):
-            log.warning("look.entry_ignored", inbox=self.inbox.id, entry=ascii(path)[:200], problem=entry.status)
-            answer.is_whole = False
+            answer.is_whole = not self.misses(path, f"the server says {entry.status} of it") and answer.is_whole
         elif entry.status != 200 or path == folder or not self.accepts(path):
             return
         elif entry.is_folder:
