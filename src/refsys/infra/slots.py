@@ -100,6 +100,7 @@ class Slots:
             raise Transient("the database does not answer", advice="try again in a moment") from error
         except asyncio.CancelledError:
             await self._hang_up()
+            self._run(self._reopen)
             raise
 
     async def _opened(self) -> Any:
