@@ -12,14 +12,10 @@ import asyncpg
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.simulation.samples import make_many
 from refsys.simulation.station import Answer, CadipStation, LtaStation, Twice
+from tests.integration.test_inboxes import files_in
 from tests.pipeline import running_pipeline
 from tests.waiting import wait_for
 
-_FILES = """
-SELECT r.name, c.base, f.path FROM ingestion.remote r
-  JOIN catalogue.content c ON c.id = r.content_id JOIN catalogue.file f ON f.content_id = c.id
- WHERE r.state = 'stored'
-"""
 SESSION = "S1A_20241114143038056552"
 
 
@@ -49,10 +45,9 @@ async def test_a_session_arrives_whole_from_a_station_with_bad_habits(
             assert [row["name"] for row in rows] == sorted(session.md5s())
             assert {(row["channel"], row["block"]) for row in rows} == {(c, n) for c in (1, 2) for n in range(1, 6)}
             assert Counter(row["is_final"] for row in rows) == {True: 2, False: 8}
-            found = {
-                row["name"]: hashlib.md5(pipeline.storage.read(f"{row['base']}/{row['path']}")).hexdigest()
-                for row in await pool.fetch(_FILES)
-            }
+            products = await pipeline.published(*session.md5s())
+            files = {row["name"]: await files_in(pipeline, row) for row in products}
+            found = {name: hashlib.md5(b"".join(each.values())).hexdigest() for name, each in files.items()}
             assert found == session.md5s()
 
 
