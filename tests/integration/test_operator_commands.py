@@ -1,7 +1,7 @@
 """What `refsys status` and `refsys product show` tell of inboxes and of offers that did not arrive."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner
@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from refsys.cli.main import app
 from refsys.core.errors import InvalidProduct
 from refsys.infra.work import Stage
-from refsys.ingestion import store
+from refsys.ingestion.inboxes import store
+from refsys.ingestion.inboxes.rating import Judged
 from refsys.ingestion.model import FETCH, Offer
 from tests.waiting import wait_for
 from tests.working import running
@@ -36,7 +37,8 @@ async def offer(pool, why=""):
     found = Offer(f"{NAME}.zip", "1", f"{NAME}.zip", 1, datetime(2024, 10, 28, tzinfo=UTC))
     async with pool.acquire() as connection:
         await store.open_inbox(connection, "drop")
-        await store.enter(connection, "drop", [(found, NAME, 50, why)])
+        judged = Judged(found, NAME, 50, "filtered" if why else "waiting", why)
+        await store.enter(connection, "drop", [(judged, None)])
         await store.look_succeeded(connection, "drop", found.published_at)
 
 
@@ -71,13 +73,30 @@ async def test_show_of_an_offer_that_was_left_alone_says_why(refsys, pool):
     assert "was offered to inbox drop, which left it alone: its name does not match `match`" in told
 
 
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("seen", "is not to be taken yet: it grows"),
+        ("expired", "the station gave it up before it was fetched: it grows"),
+        ("failed", "cannot be fetched: broken"),
+    ],
+)
+async def test_show_of_an_offer_tells_its_state(refsys, pool, state, told):
+    await offer(pool)
+    await pool.execute("UPDATE ingestion.remote SET state = $1, why = 'it grows', problem = 'broken'", state)
+    assert told in await refsys("product", "show", NAME, code=1)
+
+
 async def test_show_of_an_offer_that_cannot_be_fetched_names_the_parked_step(refsys, pool, dsn):
     async def refuse(attempt):
         raise InvalidProduct("is cut short", subject=attempt.key)
 
     await offer(pool)
     async with pool.acquire() as connection:
-        await store.dispatch(connection, "drop", 1)
+        async with connection.transaction():
+            await store.dispatch(
+                connection, "drop", 1, guard=timedelta(), near_only=False, group_files=1, group_bytes=0
+            )
         told = await refsys("product", "show", NAME, code=1)
         assert "is about to be fetched from inbox drop: step 1 is due" in told
         async with running(dsn, pool, Stage(f"{FETCH}drop", refuse)):

@@ -100,7 +100,7 @@ async def test_a_system_that_is_up_and_well(status: Status, config: Path, pool: 
         assert row(told, "ingestion.fetch.drop") == ["ingestion.fetch.drop", "0", "0", "1", "–"]
         drop, station = row(told, "drop"), row(told, "station")
         assert drop[:3] == ["drop", "folder", "ok"]
-        assert drop[4:] == ["0", "0", "1", "0", "1"]
+        assert drop[4:] == ["0", "0", "1", "0"]
         assert station[:3] == ["station", "prip", "failing"]
         assert (
             "inbox station failed once (no good look yet): cannot be reached: Connection refused (127.0.0.1:1)" in told

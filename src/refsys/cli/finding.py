@@ -51,10 +51,14 @@ _COLUMNS: Final = {
 }
 _PAGE: Final = 500
 _OFFER: Final = """
-SELECT r.inbox, r.state, r.why, s.id AS step, s.state AS step_state, s.error ->> 'message' AS problem
+SELECT r.id, r.inbox, r.state, r.why, r.problem, r.not_before, s.id AS step, s.state AS step_state,
+       s.error ->> 'message' AS error
   FROM ingestion.remote r
-  LEFT JOIN work.step s ON s.stage = $2 || r.inbox AND s.key = r.product
-                       AND s.payload = jsonb_build_object('remote_id', r.id)
+  LEFT JOIN LATERAL (
+       SELECT * FROM work.step s
+        WHERE s.stage = $2 || r.inbox
+          AND (s.payload = jsonb_build_object('remote_id', r.id) OR s.payload -> 'remote_ids' @> to_jsonb(r.id))
+        ORDER BY s.id DESC LIMIT 1) s ON true
  WHERE r.product = $1
  ORDER BY r.id DESC LIMIT 1
 """
@@ -127,18 +131,26 @@ async def find_offer(connection: asyncpg.Connection, name: str) -> Offered | Non
     row = await connection.fetchrow(_OFFER, canonical_name(name), FETCH)
     if row is None:
         return None
+    offered = f"was offered to inbox {row['inbox']}"
+    show = f"`refsys inbox show {row['inbox']}` tells more"
     if row["step_state"] == "parked":
-        told = f"was offered to inbox {row['inbox']}; step {row['step']}, which fetches it, is parked: {row['problem']}"
+        told = f"{offered}; step {row['step']}, which fetches it, is parked: {row['error']}"
         return Offered(told, f"`refsys parked show {row['step']}` says what to do")
-    if row["state"] == "queued":
-        step = f": step {row['step']} is {row['step_state']}" if row["step"] else ""
-        return Offered(f"is about to be fetched from inbox {row['inbox']}{step}", "look again in a moment")
-    if row["state"] == "waiting":
-        told = f"was offered to inbox {row['inbox']} and waits until there is room to fetch it"
-        return Offered(told, "`refsys status` shows what waits, and the free storage is in /metrics")
-    return Offered(
-        f"was offered to inbox {row['inbox']}, which left it alone: {row['why']}", "see the inbox's settings"
-    )
+    match row["state"]:
+        case "queued" | "fetching":
+            step = f": step {row['step']} is {row['step_state']}" if row["step"] else ""
+            return Offered(f"is about to be fetched from inbox {row['inbox']}{step}", "look again in a moment")
+        case "waiting":
+            problem = f"; the last try: {row['problem']}" if row["problem"] else ""
+            return Offered(f"{offered} and waits until there is room to fetch it{problem}", show)
+        case "seen":
+            return Offered(f"{offered} and is not to be taken yet: {row['why']}", show)
+        case "failed":
+            return Offered(f"{offered} and cannot be fetched: {row['problem']}", show)
+        case "expired":
+            return Offered(f"{offered}, and the station gave it up before it was fetched: {row['why']}", show)
+        case _:
+            return Offered(f"{offered}, which left it alone: {row['why']}", "see the inbox's settings")
 
 
 async def _rows(connection: asyncpg.Connection, expression: Expression) -> AsyncIterator[asyncpg.Record]:

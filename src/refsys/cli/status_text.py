@@ -17,7 +17,7 @@ from refsys.runtime.status import NOT_MADE, NOT_RUNNING, Queue, Status
 
 #: Columns from which a line has room for what is said of an inbox's cursor.
 WIDE: Final = 120
-_COUNTS: Final = ("waiting", "queued", "stored", "filtered", "failed")
+_COUNTS: Final = ("waiting", "queued", "stored", "filtered")
 _STRANGERS: Final = {"all": "may search, download and subscribe", "search": "may search", "none": "have to sign in"}
 _COLOURS: Final = {"ok": "green", "running": "green", "failing": "red", "crash loop": "red"}
 
@@ -123,8 +123,9 @@ def _due(queue: Queue) -> str:
 
 
 def _inboxes(found: Status, *, wide: bool) -> Table:
-    """Offers by state; on a wide terminal how far in the station's time the looks have come."""
-    table = _table("inbox", "type", "state", *(("newest seen",) if wide else ()), "looked", *_COUNTS)
+    """Files by state; on a wide terminal how far in the station's time the looks have come, and what failed."""
+    counts = (*_COUNTS, "failed") if wide else _COUNTS
+    table = _table("inbox", "type", "state", *(("newest seen",) if wide else ()), "looked", *counts)
     for inbox in found.inboxes:
         ago = inbox.get("looked_s_ago")
         cursor = (seconds_text(inbox.get("cursor")),) if wide else ()
@@ -134,7 +135,7 @@ def _inboxes(found: Status, *, wide: bool) -> Table:
             Text(inbox["state"], _COLOURS.get(inbox["state"], "yellow")),
             *cursor,
             "–" if ago is None else f"{duration_text(max(0.0, ago))} ago",
-            *(str(inbox[count]) if count in inbox else "–" for count in _COUNTS),
+            *(str(inbox.get(count, "–")) for count in counts),
         )
     return table
 

@@ -15,6 +15,9 @@ from refsys.cli.demonstration.offers import Offer
 #: The stages of the way, in order.
 STAGES: Final = ("found", "stored", "described", "packaged", "published")
 
+#: States of a remote file that is still to be brought.
+_COMING: Final = ("seen", "waiting", "queued", "fetching")
+
 _REMOTES = """
 SELECT DISTINCT ON (product) product, state, found_at, stored_at, content_id
   FROM ingestion.remote WHERE inbox = $1 AND found_at >= $2 AND product = ANY ($3) ORDER BY product, id DESC
@@ -88,7 +91,7 @@ async def read_progress(
     found = []
     for offer in offers:
         remote, product, step = (rows.get(offer.name) for rows in (remotes, products, parked))
-        moves = remote is None or remote["state"] == "waiting" or offer.name in active
+        moves = remote is None or remote["state"] in _COMING or offer.name in active
         found.append(_progress(offer, remote, product, None if moves else step, moves=moves))
     return found
 
