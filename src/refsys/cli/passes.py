@@ -34,7 +34,7 @@ def list_(
     until: Annotated[str, typer.Option(help="passes before that date; default: two days ahead")] = "",
     satellite: Annotated[str, typer.Option(help="only of this satellite: S1A")] = "",
     station: Annotated[str, typer.Option(help="only at this station, by its name or code")] = "",
-    state: Annotated[list[str] | None, typer.Option("--state", help="only in this state; may be repeated")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="only in this state; may be repeated")] = None,
     as_json: Json = False,
 ) -> None:
     """Every pass, the oldest first: planned ones, and every session.
@@ -45,9 +45,9 @@ def list_(
     from refsys.cli.context import load
     from refsys.core.errors import ConfigurationError
 
-    for word in state or ():
+    for word in only or ():
         if word not in _STATES:
-            raise ConfigurationError(f"--state {word}: is no state", advice=f"one of {', '.join(_STATES)}")
+            raise ConfigurationError(f"--only {word}: is no state", advice=f"one of {', '.join(_STATES)}")
     settings = load(context)
     start, stop = _times(since, until)
 
@@ -59,7 +59,7 @@ def list_(
     found = [
         each
         for each in run(context, ask)
-        if (not state or each.state in state) and (not station or _is_at(each, station.strip("_"), settings))
+        if (not only or each.state in only) and (not station or _is_at(each, station.strip("_"), settings))
     ]
     if as_json:
         for each in found:

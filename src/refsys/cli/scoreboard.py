@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from refsys.ingestion.passes.scoreboard import Score
 
 
-def add(app: typer.Typer) -> None:
-    app.command("scoreboard")(scoreboard)
-
-
 def scoreboard(
     context: typer.Context,
     since: Annotated[str, typer.Option(help="what was found since: a date, or 7d ago")] = "7d",

@@ -1,4 +1,4 @@
-"""`refsys station serve | probe`: a simulated ground station in the foreground, and what a real one understands."""
+"""`refsys station serve | probe | scoreboard`: simulate one, ask one what it understands, see how all do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
+from refsys.cli.scoreboard import scoreboard
 from refsys.cli.station_probe import probe
 
 if TYPE_CHECKING:
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 #: Of the first satellite's first pass.
 _FIRST_ORBIT: Final = 56_552
 
-app = typer.Typer(help="Simulate a ground station, or ask one what it understands.", no_args_is_help=True)
+app = typer.Typer(
+    help="See how ground stations do, ask one what it understands, or simulate one.", no_args_is_help=True
+)
 app.command()(probe)
+app.command()(scoreboard)
 
 
 @app.command()

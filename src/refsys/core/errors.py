@@ -10,6 +10,7 @@ RefsysError                     anything this system reports to a person
      ├─ Gone                    what was asked for is no longer there
      ├─ UnknownProduct          no product type's pattern matches the name
      ├─ InvalidProduct          what arrived contradicts itself, its manifest or its announcement
+     │   └─ NotAsAnnounced      it has another size than was announced
      └─ HostileInput            what arrived tries to leave its folder, exhaust memory or reach out
 
 Where the cause is known decides which one is raised (`Transient` or `Permanent`); callers never guess.
@@ -75,6 +76,10 @@ class UnknownProduct(Permanent):
 
 class InvalidProduct(Permanent):
     """What arrived contradicts itself, its manifest or its announcement."""
+
+
+class NotAsAnnounced(InvalidProduct):
+    """What arrived has another size than was announced."""
 
 
 class HostileInput(Permanent):

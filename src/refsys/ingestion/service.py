@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 
 from refsys.catalogue import commands
-from refsys.core.errors import Gone, NotYet, Transient, Unreachable
+from refsys.core.errors import Gone, NotAsAnnounced, NotYet, Transient, Unreachable
 from refsys.core.products import Arrival, canonical_name
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.stations import Stations
@@ -39,6 +39,9 @@ _PATIENCE_S: Final = 600.0
 #: the pauses in between are: a gateway that has lost its way says the same.
 _GONE_TRIES: Final = 3
 _GONE_PAUSE: Final = 30
+#: How often a file has to come in another size than announced before that is believed: a proxy's page, an answer that
+#: a gateway cut, and a listing that is behind its files look so, too.
+_WRONG_TRIES: Final = 3
 #: What is nobody's fault: neither the product's nor the step's.
 _PASSING: Final = (Unreachable, NotYet, StorageFull, OSError)
 
@@ -122,13 +125,18 @@ class _Fetcher:
                 found.brought.append(outcome)
             elif isinstance(problem, Gone):
                 (found.gone if outcome.remote.tries >= _GONE_TRIES else found.passing).append(outcome)
-            elif isinstance(problem, _PASSING) or (
-                isinstance(problem, Transient) and await self._is_short(at_once=True)
-            ):
+            elif await self._is_passing(outcome):
                 found.passing.append(outcome)
             else:
                 found.failed.append(outcome)
         return found
+
+    async def _is_passing(self, outcome: Outcome) -> bool:
+        """Whether it is nobody's fault, or may not be."""
+        problem = outcome.problem
+        if isinstance(problem, NotAsAnnounced):
+            return outcome.remote.tries < _WRONG_TRIES
+        return isinstance(problem, _PASSING) or (isinstance(problem, Transient) and await self._is_short(at_once=True))
 
     async def _fail(self, attempt: Attempt, outcome: Outcome) -> None:
         """Let the step fail; it is known of the offer where that parks it."""
@@ -136,7 +144,11 @@ class _Fetcher:
         assert problem is not None
         if judge(problem).permanent or attempt.number >= self.settings.work.max_attempts:
             async with self.pool.acquire() as connection:
-                await store.set_failed(connection, outcome.remote.id, attempt.token, str(problem))
+                is_ours = await store.set_failed(connection, outcome.remote.id, attempt.token, str(problem))
+            if not is_ours:
+                # a newer version, or another source, made it obsolete meanwhile: nobody has to look at it
+                await self._settle(attempt, _Sorted())
+                return
         raise problem
 
     async def _settle(self, attempt: Attempt, found: _Sorted) -> None:
@@ -146,8 +158,9 @@ class _Fetcher:
         try:
             async with attempt.commit() as connection:
                 held = await store.hold(connection, [outcome.remote.id for outcome in found.brought], attempt.token)
-                await self._enter(connection, [outcome for outcome in found.brought if outcome.remote.id in held])
+                # rows of offers are held before those of sessions by everybody: what touches them comes first
                 await self._put_back(connection, attempt, found)
+                await self._enter(connection, [outcome for outcome in found.brought if outcome.remote.id in held])
         except AttemptVoid:
             await self._take_back(found, set())
             raise
@@ -159,9 +172,14 @@ class _Fetcher:
         contents = await commands.arrive_many(connection, arrivals)
         ids = [outcome.remote.id for outcome in stored]
         await store.set_stored(connection, dict(zip(ids, contents, strict=True)))
-        for outcome, content_id in zip(stored, contents, strict=True):
+        # sessions in one order, too
+        for outcome, content_id in sorted(zip(stored, contents, strict=True), key=_session_name):
             if outcome.remote.offer.session is not None:
                 await sessions.note_stored(connection, outcome.remote, content_id)
+            elif outcome.recognised is not None:
+                await passes.note_stored(
+                    connection, outcome.remote.product, outcome.recognised.product_type, content_id
+                )
 
     async def _put_back(self, connection: asyncpg.Connection, attempt: Attempt, found: _Sorted) -> None:
         for outcome in found.passing:

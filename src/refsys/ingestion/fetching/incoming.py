@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from refsys.core.errors import HostileInput, InvalidProduct, Overloaded, Unreachable
+from refsys.core.errors import HostileInput, NotAsAnnounced, Overloaded, Unreachable
 from refsys.infra.jitter import jittered
 from refsys.ingestion.fetching.leash import Leash
 from refsys.ingestion.model import Offer, Part, Source, Stream
@@ -131,8 +131,8 @@ class Incoming:
     def pieces(self, position: int = 0, tag: str = "") -> Generator[memoryview]:
         """The bytes from `position` on, of the content that `tag` names; each piece is valid until the next.
 
-        Raises Restarted (call it again), HostileInput where more comes than was announced or is accepted,
-        InvalidProduct where less comes, Gone, and Unreachable where the connection does not hold.
+        Raises Restarted (call it again), HostileInput where more comes than is accepted, NotAsAnnounced where more or
+        less comes than was announced, Gone, and Unreachable where the connection does not hold.
         """
         if self._opened is None:
             self.position, self.tag = position, tag
@@ -291,18 +291,22 @@ class Incoming:
         announced = self.announced
         limit = self.limit_bytes if announced is None else min(self.limit_bytes, announced)
         if self.position + len(piece) > limit:
-            ours = limit == self.limit_bytes and limit != announced
-            raise HostileInput(
-                f"has more than {limit} bytes, {'the most accepted' if ours else 'which were announced'}",
+            if limit != announced:
+                raise HostileInput(
+                    f"has more than {limit} bytes, the most accepted",
+                    subject=self.name,
+                    advice="ask the station what it sent, or raise fetch.max_product_bytes and restart this step",
+                )
+            raise NotAsAnnounced(
+                f"has more than {limit} bytes, which were announced",
                 subject=self.name,
-                advice="ask the station what it sent"
-                + (", or raise fetch.max_product_bytes and restart this step" if ours else ""),
+                advice="ask the station what it sent",
             )
         self.position += len(piece)
         return piece
 
-    def _short(self) -> InvalidProduct:
-        return InvalidProduct(
+    def _short(self) -> NotAsAnnounced:
+        return NotAsAnnounced(
             f"has {self.position} bytes, {self.announced} were announced",
             subject=self.name,
             advice="compare it with the one at the station; once it is whole there, restart this step",

@@ -72,7 +72,7 @@ async def daily_report(connection: asyncpg.Connection, settings: Settings, day: 
     return Report(
         day=day,
         passes=tuple(passes),
-        states=Counter(each.state for each in passes),
+        states=dict(Counter(each.state for each in passes)),
         stations=tuple(await scoreboard(connection, since, until, stations_of(settings))),
         lost=tuple(await _lost(connection, since, until)),
     )

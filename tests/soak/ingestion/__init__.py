@@ -1,0 +1,1 @@
+"""Passes of three satellites from four stations, with all faults, while the system is killed and frozen."""
