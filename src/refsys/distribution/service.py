@@ -16,7 +16,7 @@ from refsys.catalogue import commands, rules, store
 from refsys.catalogue.model import Content, Product
 from refsys.catalogue.rules import Kind
 from refsys.core import steps
-from refsys.core.errors import Permanent, RefsysError
+from refsys.core.errors import InvalidProduct, Permanent, RefsysError
 from refsys.core.products import FileEntry, made_beside
 from refsys.distribution import assets
 from refsys.distribution.packages import (
@@ -29,9 +29,10 @@ from refsys.distribution.packages import (
     layout_for,
     written_path,
 )
+from refsys.distribution.packages.bare import BareFile
 from refsys.distribution.quicklooks.providing import Quicklooks
 from refsys.distribution.rendering import store_documents
-from refsys.infra.storage import MissingObject, Storage, StorageFull
+from refsys.infra.storage import MissingObject, Storage, StorageFull, object_key
 from refsys.infra.work import Attempt, Stage, emit
 from refsys.missions import TypeRegistry
 
@@ -170,7 +171,27 @@ async def _sealed(
         layout = layout_for("zip")
         log.warning("package.no_room", product=product.name, layout=layout)
     package = lay_out(layout, product.name, product.sensing_start, files)
+    if isinstance(package, BareFile) and product.visibility == "internal" and not content.in_place:
+        [entry] = files
+        if entry.md5 and entry.blake3:
+            # blocks of sessions: we summed these bytes as we wrote them, and no user takes them from us
+            await asyncio.to_thread(_expect, storage, product, entry)
+            return layout, Seal(package.name, entry.size_bytes, entry.md5, entry.blake3)
     return layout, await _driven(attempt, Sealing(storage, product.final_base, product.name, package, files))
+
+
+def _expect(storage: Storage, product: Product, entry: FileEntry) -> None:
+    """Raises MissingObject where the file is not in its final place, InvalidProduct where it has another size."""
+    key = object_key(product.final_base, entry.path)
+    found = storage.stat(key)
+    if found is None:
+        raise MissingObject(key)
+    if found.size_bytes != entry.size_bytes:
+        raise InvalidProduct(
+            f"has {found.size_bytes} bytes in storage, {entry.size_bytes} were written",
+            subject=product.name,
+            advice="was it changed by hand? fetch it again",
+        )
 
 
 def _has_room(storage: Storage, size_bytes: int) -> bool:
