@@ -365,8 +365,9 @@ class _Control(ftplib.FTP_TLS):
 
     def facts(self, path: str) -> tuple[int | None, str]:
         """Size and time of change, as far as the server tells them. Raises error_perm where it says 550."""
-        size = self._fact("SIZE", path)
-        moment = self._fact("MDTM", path)
+        size, moment = self._fact("SIZE", path), ""
+        with contextlib.suppress(ftplib.error_perm):  # some refuse it for files that they send
+            moment = self._fact("MDTM", path)
         is_size = re.fullmatch(r"[0-9]{1,18}", size) is not None
         return int(size) if is_size else None, moment if read_moment(moment) else ""
 
