@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from refsys.core.errors import ConfigurationError
 from refsys.simulation.files import EdipStation, FileStation, XbipStation
 from refsys.simulation.passes import Flaws, Mishaps, Pass, Schedule
 from refsys.simulation.station import (
@@ -33,6 +34,7 @@ from refsys.simulation.station import (
 )
 from refsys.simulation.station.faults import Faults
 from refsys.simulation.station.shelf import utc_now
+from tests.waiting import wait_until
 
 _CERTIFICATE: Final = Path(__file__).parents[2] / "self_signed.pem"
 _OAUTH: Final = OAuth2(user="operator", password="secret", client_id="refsys", client_secret="hush")
@@ -160,7 +162,15 @@ class Farm:
         """A station is away for a moment, with the connections that it had."""
         served = self.random.choice(self.served)
         served.station.__exit__(None, None, None)
-        served.station.__enter__()
+
+        def is_back() -> bool:
+            # a connection that somebody else opened may have its port just now
+            with contextlib.suppress(ConfigurationError):
+                served.station.__enter__()
+                return True
+            return False
+
+        wait_until(is_back, 60, f"{served.name} listens again")
         return f"{served.name} restarted"
 
     def behave(self) -> None:
