@@ -159,8 +159,8 @@ class XbipSource(FileDrop):
         }
         answer = _Answer()
         try:
-            async with asyncio.timeout(self._patience_s):
-                async with self._client.ask("PROPFIND", url, headers, PROPFIND) as response:
+            async with self._client.ask("PROPFIND", url, headers, PROPFIND) as response:
+                async with asyncio.timeout(self._patience_s):
                     await self._read_answer(response, folder, answer)
         except CONNECTION_ERRORS as error:
             raise self._client.unreachable(error) from error
