@@ -25,7 +25,7 @@ from refsys.ingestion.sessions import session_file_of
 log = structlog.get_logger(__name__)
 
 #: Most files of one listing: more are none of a station, and would fill our memory.
-ENTRIES_LIMIT: Final = 2_000_000
+ENTRIES_LIMIT: Final = 1_000_000
 #: Longest path below an inbox, in bytes.
 PATH_LIMIT: Final = 1000
 #: Offers of one piece of a look.

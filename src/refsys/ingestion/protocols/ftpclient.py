@@ -26,7 +26,7 @@ from refsys.ingestion.protocols.ftplistings import FtpListing, read_list, read_m
 CONNECTION_ERRORS: Final = (OSError, EOFError, ValueError, ftplib.Error)
 #: Longest line of a listing, and most bytes of it, for one folder.
 _LINE_LIMIT: Final = 8192
-_LISTING_LIMIT: Final = 512 * 2**20
+_LISTING_LIMIT: Final = 64 * 2**20
 _PIECE: Final = 256 * 2**10
 #: How long one folder's listing may take to come, in read timeouts: one that drips in never counts as silent.
 _PATIENCE: Final = 10
