@@ -66,7 +66,8 @@ class _Server(wsgi.Server):
 
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
-        """As cheroot does, but nothing stays open where the port is taken."""
+        """As cheroot does, but nothing stays open where the port is taken, and it can be taken again at once."""
+        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             return wsgi.Server.bind_socket(socket_, bind_addr)
         except OSError:
