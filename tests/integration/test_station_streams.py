@@ -16,8 +16,12 @@ from pydantic import SecretStr
 
 from refsys.core.errors import Gone, Overloaded, Permanent, RefsysError, Unreachable
 from refsys.infra import station_wire
-from refsys.infra.http import HttpStream, StationClient
-from refsys.infra.settings import AuthSettings
+from refsys.infra.http import HttpStream, StationClient, client_of
+from refsys.infra.settings import AuthSettings, InboxSettings, Settings, StationSettings
+from refsys.infra.stations import Stations
+from refsys.simulation.station import OAuth2, Redirect, Station
+from refsys.simulation.station.content import Held
+from refsys.simulation.station.faults import TokensDie
 from tests.stranger import stranger
 from tests.waiting import wait_for
 from tests.wire_station import WireStation, range_asked, wire_station
@@ -379,3 +383,36 @@ async def test_tls_is_verified_and_its_streams_are_whole(monkeypatch: pytest.Mon
             for _ in range(2):
                 body = (await asyncio.to_thread(fetch, asking, f"{station.url}/p"))[3]
                 assert hashlib.md5(body).digest() == hashlib.md5(BODY).digest()
+
+
+async def test_a_file_comes_whole_though_tokens_die_in_its_midst_and_it_lies_on_another_host() -> None:
+    async with Station(auth=OAuth2(user="us", password="secret"), other_host="127.0.0.2") as station:
+        offered = station.offer(Held(BODY), name="S1A_X.SAFE.zip")
+        station.faults.on_download(TokensDie(300_000), times=2)
+        station.faults.on_download(Redirect(), times=None)
+        auth = AuthSettings(kind="oauth2", user="us", password=SecretStr("secret"), token_url=station.token_url)
+        inbox = InboxSettings(id="it", type="prip", url=station.url, station="NSG", auth=auth)
+        url = f"{station.url}/Products({offered.id})/$value"
+
+        def resumed(asking: StationClient) -> bytes:
+            body, tag, buffer = bytearray(), "", memoryview(bytearray(50_000))
+            while len(body) < len(BODY):
+                with contextlib.closing(asking.open_stream(url, len(body), None, tag)) as stream:
+                    assert stream.start == len(body)
+                    tag = stream.tag
+                    with contextlib.suppress(OSError):
+                        while count := stream.readinto(buffer):
+                            body += buffer[:count]
+            return bytes(body)
+
+        named = Settings(inbox=(inbox,), station=(StationSettings(name="NSG", redirect_hosts=("127.0.0.2",)),))
+        for settings in (named, Settings(inbox=(inbox,))):
+            stations = Stations(settings)
+            async with client_of(inbox, settings, stations) as asking:
+                if settings is named:
+                    assert await asyncio.to_thread(resumed, asking) == BODY
+                else:
+                    with pytest.raises(Unreachable) as caught:
+                        await asyncio.to_thread(asking.open_stream, url)
+                    assert "does 127.0.0.2 belong into redirect_hosts" in caught.value.advice
+            await stations.close()

@@ -20,6 +20,7 @@ async def asking(settings: Settings, url: str, inbox_id: str) -> AsyncIterator[t
 
     from refsys.infra.http import StationClient
     from refsys.infra.settings import AuthSettings
+    from refsys.infra.stations import Stations
 
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -29,6 +30,7 @@ async def asking(settings: Settings, url: str, inbox_id: str) -> AsyncIterator[t
     inbox = next((inbox for inbox in settings.inbox if inbox.id == inbox_id), None)
     if inbox_id and inbox is None:
         raise ConfigurationError(f"there is no inbox {inbox_id}")
+    stations = Stations(settings)
     async with StationClient(
         parts.hostname,
         inbox.auth if inbox else AuthSettings(),
@@ -36,5 +38,7 @@ async def asking(settings: Settings, url: str, inbox_id: str) -> AsyncIterator[t
         connect_timeout_s=settings.fetch.connect_timeout_s,
         read_timeout_s=settings.fetch.read_timeout_s,
         verify_tls=inbox.verify_tls if inbox else True,
+        shared=stations.of(inbox) if inbox else None,
     ) as client:
         yield shown, client
+    await stations.close()
