@@ -88,9 +88,12 @@ CREATE FUNCTION ingestion.drop_parked(files bigint[], because text) RETURNS void
 $$;
 
 -- One at a time enters for an inbox; to be called first in a transaction that looks what is known and enters the rest.
-CREATE FUNCTION ingestion.lock_inbox(of_inbox text) RETURNS void LANGUAGE sql AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended('ingestion.inbox ' || of_inbox, 0))
-$$;
+-- Plans are made anew in it: one that was made while the table was nearly empty reads all of it for each page.
+CREATE FUNCTION ingestion.lock_inbox(of_inbox text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('ingestion.inbox ' || of_inbox, 0));
+    PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
+END $$;
 
 -- Enter offers that are judged (`state`: seen, waiting, filtered) and not known yet; those with an `id` are rows that
 -- were `seen` and move on, perhaps in another version. What was offered before with the same content makes a duplicate;
@@ -171,9 +174,11 @@ END $$;
 -- so that never two bring the same file.
 -- ---------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION ingestion.lock_sessions() RETURNS void LANGUAGE sql AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended('ingestion.sessions', 0))
-$$;
+CREATE FUNCTION ingestion.lock_sessions() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('ingestion.sessions', 0));
+    PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
+END $$;
 
 -- The kind and number in the name of a session's file: DSDB_00001, DSIB.
 CREATE FUNCTION ingestion.piece(name text) RETURNS text IMMUTABLE LANGUAGE sql AS $$
