@@ -9,11 +9,12 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refsys.infra.settings import ODataSettings
-from refsys.ingestion.model import Offer, SessionFile
+from refsys.infra.settings import InboxSettings, ODataSettings, Settings
+from refsys.ingestion.model import Memory, Offer, SessionFile
 from refsys.ingestion.protocols import cadip, prip
 from refsys.ingestion.protocols.odatasource import Pace
 from refsys.ingestion.protocols.odatavalues import read_instant, version_of
@@ -239,3 +240,19 @@ def test_what_is_asked_for_again_is_due_ever_less_often_and_forgotten_when_it_is
     assert due == [0, 30, 90, 210, 450, 930, 1530, 2130, 2730, 3330, 3930]
     assert pace.due(["b"], 4_000.0) == ["b"]
     assert pace.due(["a", "b"], 4_001.0) == ["a"]
+
+
+async def test_what_cannot_be_understood_is_told_once_and_hides_nothing() -> None:
+    class Lists:
+        station = "a station"
+
+        async def get_json(self, url: str) -> Any:
+            return {"value": [PRODUCT, {"Id": "1"}]} if "$skip" not in url else []
+
+    source = prip.PripSource(InboxSettings(id="a", type="prip", url="http://station"), Lists(), Settings())
+    with structlog.testing.capture_logs() as told:
+        for _ in range(2):
+            findings = [each async for each in source.look(Memory())]
+            assert [offer.remote_id for each in findings for offer in each.offers] == [PRODUCT["Id"]] * 1
+            assert not any(each.is_whole for each in findings)
+    assert [each["event"] for each in told] == ["look.entry_ignored"]

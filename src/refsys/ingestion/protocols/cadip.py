@@ -63,7 +63,7 @@ class CadipSource(ODataSource):
         #: What the station says of which satellite a session is, where its id does not tell.
         self._satellites: dict[str, str] = {}
         self._known: set[str] = set()
-        self._told: set[str] = set()
+        self._differing: set[str] = set()
         self._sessions_due = self.clock()
         self._open_pace: Pace[str] = Pace(_OPEN_S)
         self._expands = self.root.profile.expand
@@ -170,9 +170,9 @@ class CadipSource(ODataSource):
 
     def _offer(self, entry: Entry) -> Offer:
         offer, differs = offer_of(entry)
-        if differs and offer.session is not None and offer.session.session not in self._told:
-            if len(self._told) < _REMEMBERED:
-                self._told.add(offer.session.session)
+        if differs and offer.session is not None and offer.session.session not in self._differing:
+            if len(self._differing) < _REMEMBERED:
+                self._differing.add(offer.session.session)
             log.warning("look.name_and_record_differ", inbox=self.inbox.id, file=offer.name, record=differs)
         return offer
 

@@ -22,6 +22,8 @@ from refsys.ingestion.protocols.odatavalues import Entry, id_literal, instant_or
 _PAGES: Final = 200_000
 #: Most terms of an `or`: a URL of some 2 000 characters goes through every proxy.
 _TERMS: Final = 16
+#: Most pages in a row with nothing new in them where entries are counted.
+_REPEATED: Final = 5
 _TICK: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -94,7 +96,7 @@ class ODataRoot:
             elif listing.in_order and len(page.entries) < self._linked:
                 return
             link = "" if listing.in_order and _counts(page.link) else page.link
-            if circle.closes(link) if link else not (fresh or listing.goes_on(len(page.entries))):
+            if circle.closes(link) if link else not (listing.has_moved or listing.goes_on(len(page.entries))):
                 raise Transient(
                     f"lists a page of {entity_set} again in place of the next one",
                     subject=self.station,
@@ -164,29 +166,34 @@ class _Listing:
     def __init__(self, profile: ODataSettings, after: datetime) -> None:
         self.after = after
         self.skip = 0
-        self.in_order = True
+        self.in_order = self.has_moved = True
         self._profile = profile
         self._start = after
         #: Dates of the known entries that are later than `after`.
         self._seen: dict[str, datetime] = {}
         self._first, self._last = datetime.max.replace(tzinfo=UTC), _EPOCH
         self._largest = 0
-        self._asked_again = False
+        self._repeated = 0
 
     def take(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Note a page; returns what is new in it."""
+        """Note a page; returns what is new in it. `has_moved` says whether the next page is another one by that."""
         key, date = self._profile.product_id, self._profile.publication_date
         ids = [str(entry.get(key)) for entry in entries]
         fresh = [entry for entry, one in zip(entries, ids, strict=True) if one not in self._seen]
         dates = [instant_or_none(entry.get(date)) for entry in entries]
+        dated = {one: found for one, found in zip(ids, dates, strict=True) if found is not None}
+        # one without a date moves nothing: nobody knows where it stands
+        self.has_moved = any(one not in self._seen for one in (dated if self.in_order else ids))
         self._largest = max(self._largest, len(entries))
         if not self.in_order:
-            self.skip += len(entries)
+            self.skip += len(set(ids))
             self._seen = dict.fromkeys(ids, _EPOCH)
-        elif not _ascends(self._last, dates):
+        elif not dated or not _ascends(self._last, dated.values()):
             self.in_order, self.after, self.skip, self._seen = False, self._start, 0, {}
-        elif fresh:
-            self._advance(ids, [found or _EPOCH for found in dates])
+        elif self.has_moved:
+            self._advance(dated)
+        if self.has_moved:
+            self._repeated = 0
         return fresh
 
     def goes_on(self, length: int) -> bool:
@@ -195,10 +202,12 @@ class _Listing:
         Entries of one date may have changed their order: they are listed again from the first. Else the station does
         not know `$skip`, and what is later is asked for, unless entries of one date fill a page: more may follow them.
         """
+        self._repeated += 1
         if not self.in_order:
-            return self.skip == 0
-        if self.skip and not self._asked_again:
-            self._asked_again, self.skip = True, 0
+            # what is published meanwhile may shift entries by a page
+            return self._repeated <= _REPEATED
+        if self.skip and self._repeated == 1:
+            self.skip = 0
         elif self.skip + length < len(self._seen):
             self.skip += length
         elif 1 < length == self._largest:
@@ -207,14 +216,13 @@ class _Listing:
             self.after, self.skip, self._seen = _floor(self._last) + _TICK, 0, {}
         return True
 
-    def _advance(self, ids: Sequence[str], dates: Sequence[datetime]) -> None:
-        self._asked_again = False
-        self._first, self._last = min(self._first, *dates), max(self._last, *dates)
+    def _advance(self, dated: dict[str, datetime]) -> None:
+        dates = dated.values()
+        self._first, self._last = min(self._first, next(iter(dates))), max(self._last, *dates)
         if self._last - self._first > _TICK:
             self.after = max(self.after, _floor(self._last) - _TICK)
         # else nobody knows yet in which order they come
-        self._seen.update(zip(ids, dates, strict=True))
-        self._seen = {one: date for one, date in self._seen.items() if date > self.after}
+        self._seen = {one: date for one, date in (self._seen | dated).items() if date > self.after}
         # what is listed twice is counted once: some stations list twice what they count once
         self.skip = len(self._seen)
 
@@ -244,10 +252,10 @@ def _literal(instant: datetime) -> str:
     return f"{instant.astimezone(UTC).isoformat(timespec='milliseconds')[:23]}Z"
 
 
-def _ascends(last: datetime, dates: Iterable[datetime | None]) -> bool:
+def _ascends(last: datetime, dates: Iterable[datetime]) -> bool:
     """From `last` on, to the millisecond, which is all that some stations sort by."""
     for date in dates:
-        if date is None or date < last - _TICK:
+        if date < last - _TICK:
             return False
         last = max(last, date)
     return True

@@ -24,6 +24,8 @@ K = TypeVar("K")
 
 #: Longest pause until what is open or held is asked for again, in seconds.
 _REST_S: Final = 600.0
+#: Most things that are told of one source, lest a station of nonsense fills the log.
+_TOLD: Final = 1_000
 
 
 class ODataSource:
@@ -40,6 +42,7 @@ class ODataSource:
         self.since = parse_instant(inbox.since)
         self.clock: Callable[[], float] = time.monotonic
         self._held_pace: Pace[str] = Pace(inbox.poll_s)
+        self._told: set[str] = set()
 
     @classmethod
     async def connect(cls, inbox: InboxSettings, settings: Settings, stations: Stations) -> Self:
@@ -78,16 +81,19 @@ class ODataSource:
         return self.root.url(f"{self.entity_set}({id_literal(offer.remote_id)})/$value")
 
     def understood(self, entries: Sequence[Entry], read: Callable[[Entry], T]) -> list[T]:
-        """What can be understood of a page; that something cannot is told, and the others still count."""
-        found, ignored = [], []
+        """What can be understood of a page; what cannot is told once, and the others still count."""
+        found = []
         for entry in entries:
             try:
                 found.append(read(entry))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                ignored.append(f"{error!r} in {entry!r:.200}")
-        if ignored:
-            log.warning("look.entries_ignored", inbox=self.inbox.id, ignored=len(ignored), first=ignored[0])
+                self._tell(f"{entry!r:.200}", repr(error))
         return found
+
+    def _tell(self, entry: str, problem: str) -> None:
+        if entry not in self._told and len(self._told) < _TOLD:
+            self._told.add(entry)
+            log.warning("look.entry_ignored", inbox=self.inbox.id, entry=entry, problem=problem)
 
 
 class Pace(Generic[K]):
