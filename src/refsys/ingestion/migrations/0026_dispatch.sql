@@ -134,6 +134,8 @@ BEGIN
     )
     SELECT ARRAY(SELECT id FROM added), ARRAY(SELECT id FROM added UNION ALL SELECT id FROM moved) INTO fresh, entered;
 
+    -- `state || ''`: rows are to be found by their ids and names; of a backlog an index by states would be read whole
+
     UPDATE ingestion.remote r
        SET state = 'duplicate', why = 'name, size and checksum are those of offer ' || d.twin,
            state_at = clock_timestamp()
@@ -142,14 +144,14 @@ BEGIN
               JOIN ingestion.remote t
                 ON t.inbox = n.inbox AND t.product = n.product AND t.retransfer = n.retransfer AND t.size = n.size
                AND t.checksums = n.checksums AND t.id <> n.id AND (t.id < n.id OR t.id <> ALL (entered))
-               AND t.state IN ('waiting', 'queued', 'fetching', 'stored')
-             WHERE n.id = ANY (entered) AND n.state = 'waiting' AND n.checksums <> '{}'
+               AND t.state || '' IN ('waiting', 'queued', 'fetching', 'stored')
+             WHERE n.id = ANY (entered) AND n.state || '' = 'waiting' AND n.checksums <> '{}'
              GROUP BY n.id) d
      WHERE r.id = d.id;
 
     WITH newest AS (
         SELECT DISTINCT ON (n.product, n.retransfer) n.*
-          FROM ingestion.remote n WHERE n.id = ANY (entered) AND n.state IN ('waiting', 'seen')
+          FROM ingestion.remote n WHERE n.id = ANY (entered) AND n.state || '' IN ('waiting', 'seen')
          ORDER BY n.product, n.retransfer, n.state = 'waiting' DESC, n.id DESC
     ), gone AS (
         UPDATE ingestion.remote r
@@ -159,7 +161,7 @@ BEGIN
          WHERE r.inbox = of_inbox AND r.product = n.product AND r.retransfer = n.retransfer AND r.id <> n.id
            AND (r.id < n.id OR r.id <> ALL (entered))
            AND (r.remote_id = n.remote_id OR n.state = 'waiting' AND r.state <> 'seen')
-           AND r.state IN ('seen', 'waiting', 'queued', 'fetching', 'failed')
+           AND r.state || '' IN ('seen', 'waiting', 'queued', 'fetching', 'failed')
         RETURNING r.id
     )
     SELECT ARRAY(SELECT id FROM gone) INTO passed;
