@@ -15,7 +15,8 @@ from refsys.simulation.station import CadipStation
 from tests.soak.ingestion.farm import Farm
 
 _ROWS = """
-SELECT id, inbox, session_name, retransfer, channel, block, state, why, problem, name, size FROM ingestion.remote
+SELECT id, inbox, session_name, retransfer, channel, block, state, why, problem, name, size,
+       published_at FROM ingestion.remote
  WHERE session_name IS NOT NULL ORDER BY id
 """
 _FILES = """
@@ -67,7 +68,8 @@ async def settle_account(pool: asyncpg.Pool, farm: Farm, storage: Path) -> Accou
             else:
                 states = "; ".join(f"{row['inbox']} {row['state']} {row['why']}{row['problem']}" for row in known)
                 account.wrong.append(f"{block.name} ({served.name}) is not here: {states or 'never seen'}")
-            brought = Counter(row["size"] for row in stored)
+            # what is published again is fetched again, and found to be the same
+            brought = Counter((row["size"], row["published_at"]) for row in stored)
             if any(number > 1 for number in brought.values()):
                 account.wrong.append(f"{block.name} was brought by {[row['inbox'] for row in stored]}")
     account.files = len(files)
