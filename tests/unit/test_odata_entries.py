@@ -90,6 +90,13 @@ def test_a_version_is_the_same_however_the_station_writes_the_date() -> None:
     assert {version_of(text, 5, {"MD5": "a"}) for text in written} == {"2024-11-14T14:33:13.050000Z/5/MD5=a"}
 
 
+@pytest.mark.parametrize(
+    "text", ["2024-11-14", "20241114", "2024-11-14T00:00", "2024-W46-4T00:00:00.000Z", "UTC=2024-11-14"]
+)
+def test_a_version_is_made_of_every_date_that_can_be_read(text: str) -> None:
+    assert version_of(text, None, {}) == "2024-11-14T00:00:00.000000Z/"
+
+
 def test_a_product_has_what_the_station_says_of_it() -> None:
     offer = product()
     assert offer == Offer(

@@ -14,8 +14,6 @@ from refsys.core.times import format_instant, parse_instant
 #: An entity as JSON has it.
 Entry = Mapping[str, Any]
 
-#: As most stations write instants; its digits can be compared as they are.
-_USUAL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}Z", re.ASCII)
 _COMPACT: Final = re.compile(r"(\d{4})(\d{2})(\d{2})T?(\d{2})(\d{2})(\d{2})Z?", re.ASCII)
 
 
@@ -90,14 +88,18 @@ def plain(value: Any) -> str:
 
 
 def checksums_of(found: Any) -> dict[str, str]:
-    """Checksums by algorithm (upper case), in lower-case hex."""
-    pairs = [(plain(each.get("Algorithm")).upper(), plain(each.get("Value")).lower()) for each in found or ()]
-    return {algorithm: value for algorithm, value in pairs if algorithm and value}
+    """Checksums by algorithm (upper case), in lower-case hex; what cannot be one is left out."""
+    pairs = [(each.get("Algorithm"), each.get("Value")) for each in found or ()]
+    return {name.upper(): value.lower() for name, value in pairs if _is_short(name) and _is_short(value)}
 
 
 def version_of(published: str, size_bytes: int | None, checksums: Mapping[str, str]) -> str:
-    """Changes whenever the content may have (spec/ingestion 20 no. 1); `published` is an instant as it came."""
-    if _USUAL.fullmatch(published):
+    """Changes whenever the content may have (spec/ingestion 20 no. 1).
+
+    `published` is an instant as it came, and was read; most stations write it so that it can be taken as it is.
+    """
+    usual = 21 < len(published) < 28 and published[7] == "-" and published[10] == "T" and published[19] == "."
+    if usual and published[-1] == "Z":
         published = published[:-1].ljust(26, "0") + "Z"
     else:
         published = format_instant(read_instant(published))
@@ -105,6 +107,10 @@ def version_of(published: str, size_bytes: int | None, checksums: Mapping[str, s
     for name in sorted(checksums):
         version += f"/{name}={checksums[name]}"
     return version[:1000]
+
+
+def _is_short(text: Any) -> bool:
+    return isinstance(text, str) and 0 < len(text) < 500 and text.isprintable()
 
 
 def text_literal(text: str) -> str:
