@@ -86,7 +86,7 @@ class ODataSource:
         for entry in entries:
             try:
                 found.append(read(entry))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
                 self._tell(f"{entry!r:.200}", repr(error))
         return found
 
