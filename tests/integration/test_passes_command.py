@@ -125,7 +125,8 @@ async def test_every_pass_is_told_planned_or_not(seen: Command, pool: asyncpg.Po
 async def test_one_session_is_told_by_channel(seen: Command, pool: asyncpg.Pool) -> None:
     told = await seen("pass", "show", SESSION.lower())
     assert "complete" in told
-    assert "production was told at" in told
+    assert "revision 1 handed over complete" in told
+    assert "channel 1: 3/3 blocks" in told
     name = f"S1A_{NOW:%Y%m%d%H%M%S}056553"
     await pool.execute(
         "UPDATE ingestion.remote SET state = 'failed', problem = 'bad \x1b[31m', content_id = NULL, evicted_at = $2"

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import asyncpg
 
     from refsys.infra.settings import Settings
+    from refsys.ingestion.passes.details import PassDetails
     from refsys.ingestion.passes.listing import Pass
+    from refsys.ingestion.passes.report import Report
 
 app = typer.Typer(help="See what became of every downlink: expected, offered, fetched, verified, handed on.")
 
@@ -76,19 +78,19 @@ def show(
     name: Annotated[str, typer.Argument(help="the session's id: S1A_20241114143038056552")],
     as_json: Json = False,
 ) -> None:
-    """One session: its files by channel, what lacks, and what production was told."""
-    from refsys.cli.passes_text import print_session
+    """What became of one pass: its session by transfer and channel, what production was told, which files lack."""
+    from refsys.cli.passes_text import print_details
 
-    async def ask(connection: asyncpg.Connection) -> object:
-        from refsys.ingestion.passes.details import session_details
+    async def ask(connection: asyncpg.Connection) -> PassDetails:
+        from refsys.ingestion.passes.details import pass_details
 
-        return await session_details(connection, name.upper())
+        return await pass_details(connection, name.upper())
 
     details = run(context, ask)
     if as_json:
         print_json(details)
     else:
-        print_session(details)
+        print_details(details)
 
 
 @app.command()
@@ -103,7 +105,7 @@ def report(
 
     settings, wanted = load(context), _day(day)
 
-    async def ask(connection: asyncpg.Connection) -> object:
+    async def ask(connection: asyncpg.Connection) -> Report:
         from refsys.ingestion.passes.report import daily_report
 
         return await daily_report(connection, settings, wanted)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rich.markup import escape
 from rich.table import Table
 
 from refsys.cli.product_text import size_text
+from refsys.cli.session_text import print_session
 from refsys.cli.terminal import duration_text, open_console, printable, seconds_text
 
 if TYPE_CHECKING:
+    from refsys.ingestion.passes.details import PassDetails
     from refsys.ingestion.passes.listing import Pass
+    from refsys.ingestion.passes.report import Report
     from refsys.ingestion.passes.scoreboard import Score
 
 _COLOURS: Final = {
@@ -58,46 +61,30 @@ def print_passes(passes: Sequence[Pass]) -> None:
     open_console().print(table)
 
 
-def print_session(details: Any) -> None:
-    """A session with its channels, in full."""
-    console = open_console()
-    session = details.session
-    console.print(f"[bold]{escape(session.name)}[/]  {_coloured(session.state)}")
+def print_details(details: PassDetails) -> None:
+    """A pass in full."""
+    console, whole = open_console(), details.whole
     console.print(
-        f"satellite {session.satellite or '?'}, orbit {'?' if session.orbit is None else session.orbit}, "
-        f"from {seconds_text(session.starts_at)} to {seconds_text(session.ends_at)}, "
-        f"known to {escape(', '.join(session.inboxes)) or 'no inbox'}"
+        f"{whole.fetched} of {whole.offered} files are here, {whole.verified} of them in channels that are whole, "
+        f"{size_text(whole.size_bytes)}"
     )
-    told = f"production was told at {seconds_text(session.handed_at)} (revision {session.revision})"
-    console.print(told if session.handed_at else "production has not been told yet")
-    for problem in session.problems:
-        console.print(f"[yellow]![/] {escape(printable(problem))}")
-    table = Table(box=None, header_style="dim")
-    table.add_column("transfer", no_wrap=True)
-    for heading in ("channel", "blocks", "offered", "stored", "size"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("missing blocks", overflow="fold")
-    for channel in details.channels:
-        table.add_row(
-            "retransfer" if channel.retransfer else "nominal",
-            str(channel.channel),
-            "?" if channel.expected is None else str(channel.expected),
-            str(channel.offered),
-            str(channel.stored),
-            size_text(channel.stored_size),
-            channel.missing,
-        )
-    console.print(table)
-    if details.files:
+    if whole.evicted_at:
+        console.print(f"the next one that is not here is deleted at its station at {seconds_text(whole.evicted_at)}")
+    for number, session in enumerate(details.transfers):
+        console.print()
+        print_session(session, details.handovers if number == 0 else (), console)
+    if not details.handovers:
+        console.print("production has not been told of it yet")
+    if details.lacking:
         console.print("\nnot here:")
-    for file in details.files:
+    for file in details.lacking:
         line = f"  {printable(file.name)}  {file.state} in {file.inbox}"
         line += f": {printable(file.problem)}" if file.problem else ""
         line += f"; deleted there at {seconds_text(file.evicted_at)}" if file.evicted_at else ""
-        console.print(escape(line))
+        console.print(escape(line), soft_wrap=True)
 
 
-def print_report(report: Any) -> None:
+def print_report(report: Report) -> None:
     """The report of a day."""
     console = open_console()
     console.print(f"[bold]{report.day.isoformat()}[/] (UTC)")

@@ -1,4 +1,4 @@
-"""One session in full: its channels, and the files of it that are not here."""
+"""One pass in full: the transfers of its session, and the files of it that are not here."""
 
 from __future__ import annotations
 
@@ -11,13 +11,8 @@ import asyncpg
 from refsys.core.errors import RefsysError
 from refsys.ingestion.passes import store
 from refsys.ingestion.passes.listing import Received
-from refsys.ingestion.sessions.judging import numbers
+from refsys.ingestion.sessions import Handover, Session, fetch_session, list_handovers
 
-_CHANNELS: Final = """
-SELECT s.retransfer, c.channel, c.expected, c.offered, c.stored, c.stored_size, c.missing, c.is_complete
-  FROM ingestion.session s JOIN ingestion.session_channel c ON c.session_id = s.id
- WHERE s.name = $1 ORDER BY s.retransfer, c.channel
-"""
 _LACKING: Final = """
 SELECT r.inbox, r.name, r.state, coalesce(nullif(r.problem, ''), r.why) AS problem, r.tries, r.evicted_at
   FROM ingestion.remote r
@@ -28,20 +23,6 @@ SELECT r.inbox, r.name, r.state, coalesce(nullif(r.problem, ''), r.why) AS probl
  ORDER BY r.channel, r.block, r.id LIMIT 500
 """
 _ALL_TIME: Final = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2900, 1, 1, tzinfo=UTC))
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelDetails:
-    """`expected`: blocks that there are, None = not known yet; `missing`: those that lack, as `blocks 3-5, 7`."""
-
-    retransfer: bool
-    channel: int
-    expected: int | None
-    offered: int
-    stored: int
-    stored_size: int
-    missing: str
-    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +38,26 @@ class Lacking:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionDetails:
-    session: Received
-    channels: tuple[ChannelDetails, ...]
-    files: tuple[Lacking, ...]
+class PassDetails:
+    """`transfers`: the nominal one and the retransfer, as far as there are; `lacking`: files that are not here."""
+
+    whole: Received
+    transfers: tuple[Session, ...]
+    handovers: tuple[Handover, ...]
+    lacking: tuple[Lacking, ...]
 
 
-async def session_details(connection: asyncpg.Connection, name: str) -> SessionDetails:
-    """A session by its id. Raises RefsysError where no inbox ever told of it."""
+async def pass_details(connection: asyncpg.Connection, name: str) -> PassDetails:
+    """What became of a pass, by its session's id. Raises RefsysError where no inbox ever told of it."""
     found = await store.fetch_received(connection, *_ALL_TIME, name=name)
     if not found:
         raise RefsysError(
             "no station told of such a session", subject=name, advice="`refsys pass list` shows those that are known"
         )
-    channels = [
-        ChannelDetails(**{**row, "missing": numbers(row["missing"]) if row["missing"] else ""})
-        for row in await connection.fetch(_CHANNELS, name)
-    ]
-    files = [Lacking(**row) for row in await connection.fetch(_LACKING, name)]
-    return SessionDetails(found[0], tuple(channels), tuple(files))
+    transfers = [await fetch_session(connection, name, retransfer) for retransfer in (False, True)]
+    return PassDetails(
+        found[0],
+        tuple(each for each in transfers if each is not None),
+        tuple(await list_handovers(connection, name)),
+        tuple([Lacking(**row) for row in await connection.fetch(_LACKING, name)]),
+    )
