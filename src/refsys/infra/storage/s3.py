@@ -42,7 +42,7 @@ _PART: Final = 8 * 2**20
 _PARALLEL: Final = 8
 _WAITING: Final = 2 * _PARALLEL
 #: Parts of one object that are on their way at the same time.
-_PARTS_PARALLEL: Final = 2
+_PARTS_PARALLEL: Final = 1
 #: The largest object that S3 copies by itself, in bytes.
 _COPY_LIMIT: Final = 5 * 2**30
 _TIMEOUT: Final = timedelta(minutes=5)
