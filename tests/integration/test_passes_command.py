@@ -13,6 +13,7 @@ import pytest
 
 from refsys.infra.settings import InboxSettings, Settings, StationSettings
 from refsys.infra.storage import Storage
+from refsys.ingestion.passes.report import tell_yesterday
 from refsys.simulation.station import CadipStation
 from tests.pipeline import running_pipeline
 from tests.station_plans import plan_document, plan_name
@@ -156,6 +157,15 @@ async def test_the_report_of_a_day_tells_passes_stations_and_what_was_lost(seen:
     [station] = [each for each in report["stations"] if each["station"] == "svalbard"]
     assert (station["offered"], station["expired"], station["sessions"], station["out_of_order"]) == (6, 1, 2, 1)
     assert "no passes" in await seen("pass", "report", "--day", "2020-01-01")
+
+
+async def test_a_day_that_is_over_is_told_once(seen: Command, pool: asyncpg.Pool, settings: Settings) -> None:
+    await pool.execute("DELETE FROM ingestion.day")  # whoever watched the inboxes may have told it
+    assert await tell_yesterday(pool, settings)
+    assert not await tell_yesterday(pool, settings)
+    [row] = await pool.fetch("SELECT day, said FROM ingestion.day")
+    assert row["day"] == (datetime.now(UTC) - DAY).date()
+    assert row["said"]["lost_files"] == 0
 
 
 async def test_the_scoreboard_tells_how_stations_do(seen: Command) -> None:

@@ -20,6 +20,7 @@ from refsys.infra.storage import Storage
 from refsys.ingestion.inboxes import store
 from refsys.ingestion.inboxes.polling import Inbox, Room
 from refsys.ingestion.inboxes.sweeping import sweep_attempts
+from refsys.ingestion.passes.report import tell_yesterday
 from refsys.ingestion.sessions.deadlines import run_deadlines
 from refsys.missions import TypeRegistry
 
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 _KEEP_S: Final = 60.0
 _SWEEP_S: Final = 3600.0
+#: How often it is looked whether a day is over that is to be reported.
+_TELL_S: Final = 300.0
 _ABANDONED: Final = timedelta(days=1)
 #: Most files that one turn tells by name to be near their eviction.
 _TOLD: Final = 100
@@ -44,6 +47,9 @@ async def run_inboxes(
     async def sweep() -> None:
         await sweep_attempts(pool, storage, datetime.now(UTC) - _ABANDONED)
 
+    async def tell() -> None:
+        await tell_yesterday(pool, settings)
+
     try:
         async with asyncio.TaskGroup() as group:
             for inbox in settings.inbox:
@@ -52,6 +58,7 @@ async def run_inboxes(
                 )
             group.create_task(_every(_KEEP_S, keep, stop), name="memory")
             group.create_task(_every(_SWEEP_S, sweep, stop), name="sweep")
+            group.create_task(_every(_TELL_S, tell, stop), name="report")
             group.create_task(run_deadlines(settings, pool, types, stop), name="deadlines")
     finally:
         await stations.close()

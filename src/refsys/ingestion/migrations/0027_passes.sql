@@ -25,3 +25,10 @@ CREATE TABLE ingestion.planned_pass (
     UNIQUE (satellite, station, starts_at)
 );
 CREATE INDEX planned_pass_time ON ingestion.planned_pass (starts_at);
+
+-- The days whose report was written into the log, and what it said in short.
+CREATE TABLE ingestion.day (
+    day     date PRIMARY KEY,
+    told_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    said    jsonb NOT NULL
+);

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 import asyncpg
+import structlog
 
 from refsys.infra.settings import Settings
 from refsys.ingestion.passes import store
 from refsys.ingestion.passes.listing import Pass, list_passes
 from refsys.ingestion.passes.scoreboard import Score, scoreboard
+
+log = structlog.get_logger(__name__)
 
 #: How far around a time sessions and plans are looked at, to find what belongs together and which orbits were missed.
 _AROUND: Final = timedelta(days=1)
@@ -27,6 +30,9 @@ SELECT r.inbox, r.name, r.state, coalesce(nullif(r.problem, ''), r.why) AS probl
                     WHERE o.product = r.product AND o.retransfer = r.retransfer AND o.state = 'stored')
  ORDER BY r.state_at, r.id LIMIT $3
 """
+
+_IS_NEW: Final = "SELECT NOT EXISTS (SELECT 1 FROM ingestion.day WHERE day = $1)"
+_TELL: Final = "INSERT INTO ingestion.day (day, said) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,24 @@ class Report:
     states: Mapping[str, int]
     stations: tuple[Score, ...]
     lost: tuple[Lost, ...]
+
+
+async def tell_yesterday(pool: asyncpg.Pool, settings: Settings) -> bool:
+    """Write the report of the day that is over into the log, once, whoever asks; False where that was done."""
+    async with pool.acquire() as connection, connection.transaction():
+        now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+        day = (now.astimezone(UTC) - timedelta(days=1)).date()
+        if not await connection.fetchval(_IS_NEW, day):
+            return False
+        report = await daily_report(connection, settings, day)
+        said = {"passes": len(report.passes), **report.states, "lost_files": len(report.lost)}
+        if not await connection.fetchval(_TELL, day, said):
+            return False
+    is_bad = report.lost or {"missing", "incomplete"} & report.states.keys()
+    (log.warning if is_bad else log.info)("passes.day", day=day.isoformat(), **said)
+    for score in report.stations:
+        log.info("passes.station", day=day.isoformat(), **{k: v for k, v in asdict(score).items() if v})
+    return True
 
 
 async def passes_between(
