@@ -204,9 +204,12 @@ class _Server(uvicorn.Server):
 def _listen(host: str, port: int) -> socket.socket:
     """Raises ConfigurationError naming the port."""
     try:
-        return socket.create_server(
+        listening = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024
         )
+        # inherited; asyncio sets it only on sockets that were made with their protocol: each answer took 40 ms more
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         reason = str(error.strerror or error).partition(" (while")[0]
         raise ConfigurationError(
