@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
@@ -109,6 +110,34 @@ async def test_a_better_delivery_takes_the_place_of_one_that_failed(pool: asyncp
     assert await states(pool) == [("a.zip", "superseded"), ("a.zip", "waiting")]
     assert await pool.fetchval("SELECT count(*) FROM work.step") == 0
     assert await pool.fetchval("SELECT outcome FROM work.history WHERE step_id = $1", step["id"]) == "deleted"
+
+
+async def test_a_listing_that_said_something_else_for_a_while_leaves_nothing(pool: asyncpg.Pool) -> None:
+    right, wrong = offer("a.zip", "1", size=7), offer("a.zip", "2", size=8)
+    # what it invented is over as soon as the station says again what it said before, stored or not
+    await look(pool, "station", right)
+    await look(pool, "station", wrong)
+    await look(pool, "station", right)
+    assert [state for _, state in await states(pool, "station")] == ["waiting", "superseded"]
+    await dispatch(pool, "station")
+    await fetch(pool, await ids(pool, "station"))
+    await look(pool, "station", wrong)
+    await dispatch(pool, "station")
+    await fetch(pool, await ids(pool, "station"), "has another size")
+    assert [state for _, state in await states(pool, "station")] == ["stored", "failed"]
+    await look(pool, "station", right)
+    assert [state for _, state in await states(pool, "station")] == ["stored", "superseded"]
+    assert await pool.fetchval("SELECT count(*) FROM work.step WHERE state = 'parked'") == 0
+
+
+async def test_a_block_under_another_id_is_a_duplicate_where_it_was_published_at_the_same_moment(
+    pool: asyncpg.Pool,
+) -> None:
+    await look(pool, "station", block(1), replace(block(1), remote_id="again"))
+    assert [state for _, state in await states(pool, "station")] == ["waiting", "duplicate"]
+    # published again, it is fetched again: the station may have corrected it
+    await look(pool, "station", replace(block(1, minutes=5), remote_id="later", version="2"))
+    assert [state for _, state in await states(pool, "station")] == ["superseded", "duplicate", "waiting"]
 
 
 async def test_a_session_and_its_retransfer_are_two_files_and_two_steps(pool: asyncpg.Pool) -> None:

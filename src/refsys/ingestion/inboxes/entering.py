@@ -111,6 +111,7 @@ class Look:
         await self._supersede_held(connection, offers)
         if rows:
             self.fresh += await store.enter(connection, self._inbox, rows)
+        self._met.update(await store.follow(connection, self._inbox, offers))
         if back:
             await store.bring_back(connection, back)
             self.fresh += len(back)

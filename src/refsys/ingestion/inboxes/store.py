@@ -58,6 +58,29 @@ UPDATE ingestion.remote r
    SET state = 'superseded', why = 'the station offers another version', state_at = clock_timestamp()
  WHERE r.id = ANY ($1) AND r.state = 'seen'
 """
+# a listing that said something else for a while must neither keep what it invented nor end what it hid
+_WITHDRAWN: Final = """
+WITH gone AS (
+    UPDATE ingestion.remote r
+       SET state = 'superseded', why = 'the station offers another version again', token = NULL,
+           state_at = clock_timestamp()
+      FROM unnest($2::text[], $3::text[]) AS o(remote_id, version)
+     WHERE r.inbox = $1 AND r.remote_id = o.remote_id AND r.version <> o.version
+       AND r.state IN ('waiting', 'queued', 'fetching', 'failed')
+    RETURNING r.id
+)
+SELECT ingestion.drop_parked(array_agg(id), 'the station offers another version again') FROM gone HAVING count(*) > 0
+"""
+_REVIVED: Final = """
+UPDATE ingestion.remote r SET state = 'waiting', why = '', not_before = NULL, state_at = clock_timestamp()
+  FROM unnest($2::text[], $3::text[]) AS o(remote_id, version)
+ WHERE r.inbox = $1 AND r.remote_id = o.remote_id AND r.version = o.version AND r.state = 'superseded'
+   AND NOT EXISTS (SELECT 1 FROM ingestion.remote n
+                    WHERE n.inbox = r.inbox AND n.product = r.product AND n.retransfer = r.retransfer
+                      AND n.remote_id <> r.remote_id
+                      AND n.state IN ('seen', 'waiting', 'queued', 'fetching', 'stored', 'duplicate', 'failed'))
+RETURNING r.id
+"""
 _EXPIRE: Final = """
 WITH gone AS (
     UPDATE ingestion.remote r
@@ -197,6 +220,17 @@ async def move_evictions(connection: asyncpg.Connection, evictions: Mapping[int,
 async def supersede_seen(connection: asyncpg.Connection, ids: Sequence[int]) -> None:
     """Versions that were never taken, and that the station replaced by a known one."""
     await connection.execute(_SUPERSEDE, ids)
+
+
+async def follow(connection: asyncpg.Connection, inbox: str, offers: Sequence[Offer]) -> list[int]:
+    """Let the versions that are offered count where others of the same files were offered for a while.
+
+    Returns which of them wait again.
+    """
+    latest = {offer.remote_id: offer.version for offer in offers if not offer.held}
+    columns = (list(latest), list(latest.values()))
+    await connection.execute(_WITHDRAWN, inbox, *columns)
+    return [row["id"] for row in await connection.fetch(_REVIVED, inbox, *columns)]
 
 
 async def expire(

@@ -137,7 +137,8 @@ BEGIN
     -- `state || ''`: rows are to be found by their ids and names; of a backlog an index by states would be read whole
 
     UPDATE ingestion.remote r
-       SET state = 'duplicate', why = 'name, size and checksum are those of offer ' || d.twin,
+       SET state = 'duplicate', why = CASE WHEN r.checksums <> '{}' THEN 'name, size and checksum'
+                                           ELSE 'name, size and publication' END || ' are those of offer ' || d.twin,
            state_at = clock_timestamp()
       FROM (SELECT n.id, min(t.id) AS twin
               FROM ingestion.remote n
@@ -145,7 +146,8 @@ BEGIN
                 ON t.inbox = n.inbox AND t.product = n.product AND t.retransfer = n.retransfer AND t.size = n.size
                AND t.checksums = n.checksums AND t.id <> n.id AND (t.id < n.id OR t.id <> ALL (entered))
                AND t.state || '' IN ('waiting', 'queued', 'fetching', 'stored')
-             WHERE n.id = ANY (entered) AND n.state || '' = 'waiting' AND n.checksums <> '{}'
+             WHERE n.id = ANY (entered) AND n.state || '' = 'waiting'
+               AND (n.checksums <> '{}' OR (n.session_name IS NOT NULL AND t.published_at = n.published_at))
              GROUP BY n.id) d
      WHERE r.id = d.id;
 
