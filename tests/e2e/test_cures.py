@@ -61,7 +61,7 @@ async def test_what_the_station_mends_quietly_is_published_after_a_restart(
     case = spoiled(bad(about), product, tmp_path)
     async with Station(algorithms=()) as station:
         # neither size nor checksum are announced: nothing new is to be found there when the file is another
-        station.offer(case.path, name=case.offered, size_bytes=0)
+        station.offer(case.path, name=case.offered, size_bytes=-1)
         async with start(prip(station)) as pipeline:
             await pipeline.parked(case.name)
             station.replace(case.offered, product, quietly=True)

@@ -26,7 +26,8 @@ class Offered:
 
     `source` is a folder or file on disk, or content that is made.
 
-    `size_bytes` and `checksums` (algorithm → hexadecimal value) are announced in place of the true ones where given.
+    `size_bytes` and `checksums` (algorithm → hexadecimal value) are announced in place of the true ones where given;
+    a size below 0 is none.
     """
 
     id: uuid.UUID

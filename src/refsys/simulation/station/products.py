@@ -80,7 +80,11 @@ class ProductSet(EntitySet[Offered]):
             "Id": str(row.id),
             "Name": row.name,
             "ContentType": content_type(row.name),
-            "ContentLength": package.size_bytes if row.size_bytes is None else row.size_bytes,
+            "ContentLength": package.size_bytes
+            if row.size_bytes is None
+            else None
+            if row.size_bytes < 0
+            else row.size_bytes,
             "OriginDate": published,
             "PublicationDate": published,
             "EvictionDate": format_instant(row.published_at + RETENTION),
