@@ -37,7 +37,7 @@ from tests.waiting import wait_for
 
 pytestmark = pytest.mark.chaos
 
-COUNT: Final = 100
+COUNT: Final = 300
 #: What is counted before a kill; `starting`: nothing, it hits a system that is not up yet.
 STAGES: Final = ("published", "stored", "starting", "packaged", "described")
 #: Leases are short, so that nobody waits half a minute for what a killed worker held; a step may be hit by every kill.
