@@ -305,6 +305,11 @@ async def test_what_lost_its_step_waits_again_and_what_is_parked_has_failed(pool
         "parked": ("failed", "no type"),
         "due": ("queued", ""),
     }
+    # what was given up just as its step was parked needs nobody
+    await pool.execute("UPDATE ingestion.remote SET state = 'expired', why = 'answered 404' WHERE name = 'parked'")
+    async with pool.acquire() as connection:
+        await store.repair(connection, "x")
+    assert [row["key"] for row in await pool.fetch("SELECT key FROM work.step")] == ["due"]
 
 
 async def test_the_alarm_for_what_is_deleted_soon_is_given_once_and_again_for_another_date(

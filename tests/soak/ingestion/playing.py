@@ -182,6 +182,13 @@ async def _rest(system: System, farm: Farm, tell: Callable[[str], None]) -> None
             await wait_for(is_over, REST_S, "everything is done")
             await _pass_time(2.0)
 
+        async def is_tidied() -> bool:
+            return not await pool.fetchval("SELECT count(*) FROM work.step WHERE state = 'parked'")
+
+        # the memory is put in order once a minute; what is parked after that is told by the account
+        with contextlib.suppress(AssertionError):
+            await wait_for(is_tidied, 75.0)
+
 
 async def _pass_time(seconds: float) -> None:
     at = time.monotonic() + seconds

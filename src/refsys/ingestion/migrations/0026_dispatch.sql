@@ -372,5 +372,11 @@ BEGIN
         RETURNING 1
     )
     SELECT count(*) INTO repaired FROM changed;
+    -- a step that was parked at the moment at which its file was given up, or came from elsewhere
+    PERFORM ingestion.drop_parked(array_agg(r.id), 'it is not to be brought any more')
+       FROM work.step s JOIN ingestion.remote r ON r.id = (s.payload ->> 'remote_id')::bigint
+      WHERE s.stage = 'ingestion.fetch.' || of_inbox AND s.state = 'parked' AND s.payload ? 'remote_id'
+        AND r.state NOT IN ('queued', 'fetching', 'failed')
+     HAVING count(*) > 0;
     RETURN repaired;
 END $$;
