@@ -434,7 +434,11 @@ def test_what_is_dropped_can_be_written_again(store):
 
 
 def test_a_large_object_whose_writing_fails_leaves_nothing(store):
-    with pytest.raises(ZeroDivisionError), store.batch() as batch, batch.create("a/large") as writer:
-        writer.write(LARGE)
-        raise ZeroDivisionError
+    def write() -> None:
+        with store.batch() as batch, batch.create("a/large") as writer:
+            writer.write(LARGE)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write()
     assert keys(store) == []
