@@ -16,7 +16,7 @@ WRK := $(VENV)/wrk/usr/bin/wrk
 # the strangers of test-clients, in an environment of their own
 CLIENTS := $(VENV)/clients/.ready
 
-.PHONY: help setup demo test test-clients check bench bench-pipeline bench-download bench-catalogue bench-search bench-scale bench-ingest nginx soak lock clean
+.PHONY: help setup demo test test-clients check bench bench-pipeline bench-download bench-catalogue bench-search bench-scale bench-ingest nginx soak soak-ingest lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -93,6 +93,9 @@ $(CLIENTS): tests/clients/requirements.txt
 
 nginx: $(READY)
 	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || test -x $(VENV)/nginx/usr/sbin/nginx || benchmarks/get-nginx.sh $(VENV)
+
+soak-ingest: $(READY)  ## 15 minutes of passes from faulty stations while everything is killed and frozen; SOAK="--minutes 3" for less
+	$(BIN)/python -m tests.soak.ingestion $(SOAK)
 
 lock: $(READY)  ## resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --universal --python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
