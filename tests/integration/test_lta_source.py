@@ -12,9 +12,9 @@ import asyncpg
 import pytest
 
 from refsys.core.errors import Gone, NotYet, RefsysError, Transient
-from refsys.infra.http import StationClient
 from refsys.infra.settings import AuthSettings, InboxSettings, Settings
 from refsys.infra.stations import Stations
+from refsys.infra.stations.client import StationClient
 from refsys.ingestion.inboxes import store
 from refsys.ingestion.model import Memory, Offer
 from refsys.ingestion.protocols.lta import LtaSource

@@ -20,9 +20,9 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from refsys.core.errors import Gone, Overloaded, Permanent, RefsysError, Transient, Unreachable
-from refsys.infra.http import StationClient
 from refsys.infra.settings import AuthSettings, HeaderSettings
 from refsys.infra.settings_text import MASK
+from refsys.infra.stations.client import StationClient
 from tests.stranger import Stranger, stranger
 from tests.waiting import wait_for
 

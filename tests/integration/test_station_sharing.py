@@ -16,10 +16,10 @@ import pytest
 from pydantic import SecretStr
 
 from refsys.core.errors import Overloaded, Unreachable
-from refsys.infra import stations as stations_module
-from refsys.infra.http import client_of
 from refsys.infra.settings import AuthSettings, InboxSettings, Settings, StationSettings
 from refsys.infra.stations import Station, Stations
+from refsys.infra.stations import sharing as stations_module
+from refsys.infra.stations.client import client_of
 from tests.stranger import stranger
 from tests.waiting import wait_for
 from tests.wire_station import wire_station

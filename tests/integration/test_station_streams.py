@@ -15,10 +15,10 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from refsys.core.errors import Gone, Overloaded, Permanent, RefsysError, Unreachable
-from refsys.infra import station_wire
-from refsys.infra.http import HttpStream, StationClient, client_of
 from refsys.infra.settings import AuthSettings, InboxSettings, Settings, StationSettings
 from refsys.infra.stations import Stations
+from refsys.infra.stations import wire as station_wire
+from refsys.infra.stations.client import HttpStream, StationClient, client_of
 from refsys.simulation.station import OAuth2, Redirect, Station
 from refsys.simulation.station.content import Held
 from refsys.simulation.station.faults import TokensDie

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refsys.core.errors import Gone, Overloaded, Permanent, Transient, Unreachable
-from refsys.infra import station_limits
-from refsys.infra.station_limits import LONGEST_PAUSE_S, Breaker, Throttle
+from refsys.infra.stations import limits as station_limits
+from refsys.infra.stations.limits import LONGEST_PAUSE_S, Breaker, Throttle
 
 
 class Clock:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from refsys.infra.tokens import Token, Tokens, read_token
+from refsys.infra.stations.tokens import Token, Tokens, read_token
 
 
 def now():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from refsys.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from refsys.infra.http import StationClient
     from refsys.infra.settings import Settings
+    from refsys.infra.stations.client import StationClient
 
 
 @asynccontextmanager
@@ -18,9 +18,9 @@ async def asking(settings: Settings, url: str, inbox_id: str) -> AsyncIterator[t
     """The hub's URL, fit to be shown, and a client. Raises ConfigurationError where the two cannot be meant."""
     from urllib.parse import urlsplit, urlunsplit
 
-    from refsys.infra.http import StationClient
     from refsys.infra.settings import AuthSettings
     from refsys.infra.stations import Stations
+    from refsys.infra.stations.client import StationClient
 
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:

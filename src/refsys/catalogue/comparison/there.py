@@ -17,7 +17,7 @@ from refsys.catalogue.comparison.products import names_of
 from refsys.catalogue.takeover.odata import ask_page, query_of
 from refsys.core.errors import ConfigurationError, Permanent
 from refsys.core.times import format_instant
-from refsys.infra.http import StationClient
+from refsys.infra.stations.client import StationClient
 
 #: Entries that are asked for at once; a hub may give fewer.
 PAGE: Final = 500

@@ -16,8 +16,8 @@ from refsys.catalogue.takeover.entering import Batch, Found
 from refsys.catalogue.takeover.known import Known
 from refsys.core.errors import ConfigurationError, RefsysError, Transient
 from refsys.core.times import format_instant, parse_instant
-from refsys.infra.http import StationClient
 from refsys.infra.jitter import jittered
+from refsys.infra.stations.client import StationClient
 from refsys.missions import TypeRegistry
 
 #: Entries that are asked for at once, unless the URL says $top; a hub may give fewer.

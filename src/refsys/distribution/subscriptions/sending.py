@@ -16,8 +16,8 @@ import aiohttp
 from refsys.core.errors import Overloaded, Transient
 from refsys.core.hosts import is_public_address
 from refsys.distribution.odata.errors import ODataError
-from refsys.infra.http import CONNECTION_ERRORS, retry_after
 from refsys.infra.settings import SubscriptionSettings
+from refsys.infra.stations.client import CONNECTION_ERRORS, retry_after
 
 _URL_LIMIT: Final = 2000
 #: So much of an answer is read, so that the connection can be used again; nothing of it is looked at.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from refsys.core.errors import ConfigurationError
-from refsys.infra.http import client_of
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.stations import Stations
+from refsys.infra.stations.client import client_of
 from refsys.ingestion.probing.model import Report, Seen
 from refsys.ingestion.probing.odata import probe_odata
 from refsys.ingestion.probing.servers import probe_edip, probe_xbip

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from refsys.core.errors import RefsysError, Transient, Unreachable
-from refsys.infra.http import CONNECTION_ERRORS, StationClient
 from refsys.infra.settings import InboxSettings, ODataSettings
+from refsys.infra.stations.client import CONNECTION_ERRORS, StationClient
 from refsys.ingestion.probing.model import Report, clock_difference, redirect_told
 
 #: Entries that the one large request asks for, the most bytes of an answer, and the seconds that each may take.

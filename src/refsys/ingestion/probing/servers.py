@@ -10,8 +10,8 @@ from typing import Final
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from refsys.core.errors import InvalidProduct, RefsysError
-from refsys.infra.http import CONNECTION_ERRORS, StationClient
 from refsys.infra.settings import InboxSettings, Settings
+from refsys.infra.stations.client import CONNECTION_ERRORS, StationClient
 from refsys.ingestion.probing.model import Report, clock_difference
 from refsys.ingestion.protocols.edip import server_of
 from refsys.ingestion.protocols.ftpclient import FtpClient, sign_in

@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from refsys.core.errors import Overloaded, Permanent, RefsysError, Unreachable
-from refsys.infra.http import StationClient
 from refsys.infra.settings import InboxSettings, Settings
+from refsys.infra.stations.client import StationClient
 from refsys.ingestion.model import Findings, Memory, Offer, SessionFile, SessionSaid
 from refsys.ingestion.protocols.odatasource import ODataSource, Pace, log
 from refsys.ingestion.protocols.odatavalues import (

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from refsys.core.errors import Gone, NotYet, Transient
-from refsys.infra.http import StationClient
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.stations import Stations
+from refsys.infra.stations.client import StationClient
 from refsys.ingestion.model import Offer
 from refsys.ingestion.protocols.odatavalues import Entry, boolean_of, id_literal, instant_or_none, plain
 from refsys.ingestion.protocols.orders import Orders

@@ -14,8 +14,8 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
 from refsys.core.errors import Gone, Transient
-from refsys.infra.http import StationClient
 from refsys.infra.settings import InboxSettings, ODataSettings
+from refsys.infra.stations.client import StationClient
 from refsys.ingestion.protocols.odatavalues import Entry, id_literal, instant_or_none
 
 #: Most pages of one listing, lest a station that lists without end keeps us for ever.

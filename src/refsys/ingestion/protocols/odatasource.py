@@ -10,9 +10,9 @@ from typing import Final, Generic, Self, TypeVar
 import structlog
 
 from refsys.core.times import parse_instant
-from refsys.infra.http import StationClient, client_of
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.stations import Stations
+from refsys.infra.stations.client import StationClient, client_of
 from refsys.ingestion.model import Offer, Part, Stream
 from refsys.ingestion.protocols.odata import ODataRoot
 from refsys.ingestion.protocols.odatavalues import Entry, id_literal

@@ -16,9 +16,9 @@ from urllib.parse import quote, unquote, urlsplit
 import aiohttp
 
 from refsys.core.errors import HostileInput, InvalidProduct, Overloaded, RefsysError, Transient, Unreachable
-from refsys.infra.http import CONNECTION_ERRORS, StationClient, client_of
 from refsys.infra.settings import InboxSettings, Settings
 from refsys.infra.stations import Stations
+from refsys.infra.stations.client import CONNECTION_ERRORS, StationClient, client_of
 from refsys.ingestion.model import Offer, Part, Stream
 from refsys.ingestion.protocols.filedrop import FileDrop, Listing, products_of
 from refsys.ingestion.protocols.multistatus import PROPFIND, DavEntry, MultiStatus

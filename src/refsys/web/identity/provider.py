@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from refsys.core.errors import Transient
 from refsys.core.hosts import is_loopback
 from refsys.core.principals import Principal, Right
-from refsys.infra.http import CONNECTION_ERRORS
 from refsys.infra.settings import ProviderSettings
+from refsys.infra.stations.client import CONNECTION_ERRORS
 from refsys.web.identity.tokens import InvalidToken
 
 log = structlog.get_logger(__name__)

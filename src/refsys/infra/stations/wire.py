@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 from yarl import URL
 
-from refsys.infra.station_answers import CannotConnect
+from refsys.infra.stations.answers import CannotConnect
 
 #: Seconds of waiting for bytes over which their least rate is measured.
 RATE_WINDOW_S: Final = 60.0

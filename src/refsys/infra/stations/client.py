@@ -19,14 +19,14 @@ import orjson
 from yarl import URL
 
 from refsys.core.errors import NotYet, RefsysError, Transient, Unreachable
-from refsys.infra import station_wire
 from refsys.infra.settings import AuthSettings, InboxSettings, Settings, StationSettings
-from refsys.infra.station_answers import CONNECTION_ERRORS, Answers, basic_of_client, retry_after, shown
-from refsys.infra.station_errands import Errand
-from refsys.infra.station_streams import HttpStream, Span, span_of
-from refsys.infra.station_wire import Wire, Wires, host_of
 from refsys.infra.stations import Station, Stations
-from refsys.infra.tokens import Token, Tokens, read_token
+from refsys.infra.stations import wire as station_wire
+from refsys.infra.stations.answers import CONNECTION_ERRORS, Answers, basic_of_client, retry_after, shown
+from refsys.infra.stations.errands import Errand
+from refsys.infra.stations.streams import HttpStream, Span, span_of
+from refsys.infra.stations.tokens import Token, Tokens, read_token
+from refsys.infra.stations.wire import Wire, Wires, host_of
 
 __all__ = ["CONNECTION_ERRORS", "HttpStream", "StationClient", "client_of", "retry_after"]
 

@@ -9,8 +9,8 @@ from yarl import URL
 
 from refsys.core.errors import Permanent, Unreachable
 from refsys.infra.settings import AuthSettings
-from refsys.infra.station_answers import Answers, basic, shown
-from refsys.infra.tokens import Token
+from refsys.infra.stations.answers import Answers, basic, shown
+from refsys.infra.stations.tokens import Token
 
 #: Most redirects that are followed.
 _REDIRECTS: Final = 5

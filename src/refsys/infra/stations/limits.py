@@ -12,7 +12,7 @@ import structlog
 
 from refsys.core.errors import Overloaded, RefsysError, Unreachable
 from refsys.infra.jitter import jittered
-from refsys.infra.station_answers import CONNECTION_ERRORS
+from refsys.infra.stations.answers import CONNECTION_ERRORS
 
 log = structlog.get_logger(__name__)
 

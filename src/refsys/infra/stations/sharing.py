@@ -21,7 +21,7 @@ import asyncpg
 from refsys.core.errors import Overloaded, RefsysError
 from refsys.infra.settings import InboxSettings, Settings, StationSettings
 from refsys.infra.slots import Slots, slot_keys
-from refsys.infra.station_limits import Breaker, Throttle
+from refsys.infra.stations.limits import Breaker, Throttle
 
 #: The class of these advisory locks: 'stat'.
 _SPACE: Final = 0x7374_6174

@@ -1,4 +1,4 @@
-"""Bytes of a station's answer, read by a thread straight into its buffers (http.client over `station_wire`)."""
+"""Bytes of a station's answer, read by a thread straight into its buffers (http.client over `wire`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from refsys.infra.station_wire import Wire
+from refsys.infra.stations.wire import Wire
 
 #: Bytes that one `readinto` collects before it returns: the fewer calls, the less of a processor they cost.
 _ENOUGH: Final = 2**18
