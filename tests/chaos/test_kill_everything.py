@@ -27,7 +27,7 @@ from refsys.cli.demonstration.comparison import differences
 from refsys.core.times import parse_instant
 from refsys.infra.postgres import create_pool
 from refsys.infra.storage.local import LocalStorage
-from refsys.ingestion.inboxes.sweeping import sweep_attempts
+from refsys.ingestion.inboxes.sweeping import sweep_attempts, sweep_unfinished
 from refsys.runtime.embedded import EmbeddedPostgres, dsn_of
 from refsys.runtime.services import postgres_folder
 from refsys.simulation.station import Station
@@ -243,6 +243,7 @@ async def _leave_nothing(pool: asyncpg.Pool, root: Path) -> None:
     for path in (root / ".new", *(root / ".new").rglob("*")):
         os.utime(path, (yesterday, yesterday))
     await sweep_attempts(pool, LocalStorage(root), datetime.now(UTC) + timedelta(seconds=5))
+    await sweep_unfinished(LocalStorage(root), datetime.now(UTC) - timedelta(days=1))
     needed = {row["key"] for row in await pool.fetch(_NEEDED)}
     assert {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} == needed
     assert [path for path in root.rglob("*") if path.is_dir() and not any(path.iterdir())] == [root / ".new"]

@@ -189,12 +189,12 @@ def test_what_a_killed_process_was_writing_is_never_seen_and_swept_a_day_later(s
         assert process.stdout.readline() == b"written\n"
         process.send_signal(signal.SIGKILL)
     assert keys(storage) == []
-    storage.stale("attempts/", datetime.now(UTC))
+    storage.sweep_unfinished("attempts/", datetime.now(UTC) - timedelta(days=1))
     (left,) = being_written(storage)
     two_days_ago = datetime.now(UTC).timestamp() - 2 * 86400
     for path in [*left.iterdir(), left]:
         os.utime(path, (two_days_ago, two_days_ago))
-    storage.stale("attempts/", datetime.now(UTC))
+    storage.sweep_unfinished("attempts/", datetime.now(UTC) - timedelta(days=1))
     assert being_written(storage) == []
 
 
@@ -271,7 +271,7 @@ def test_partials_are_swept_when_nobody_has_gone_on_with_them_for_a_day(tmp_path
     storage.partial("new").close()
     old, new = sorted(being_written(storage), key=lambda path: path.stat().st_mtime_ns)
     os.utime(old, (0, 0))
-    storage.stale("attempts/", datetime.now(UTC))
+    storage.sweep_unfinished("attempts/", datetime.now(UTC) - timedelta(days=1))
     assert being_written(storage) == [new]
 
 

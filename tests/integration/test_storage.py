@@ -339,6 +339,8 @@ def test_a_folder_that_leaves_storage_or_is_all_of_it_is_refused(store, prefix):
         store.delete_prefix(prefix)
     with pytest.raises(HostileInput, match="storage key"):
         store.stale(prefix, datetime.now(UTC))
+    with pytest.raises(HostileInput, match="storage key"):
+        store.sweep_unfinished(prefix, datetime.now(UTC))
     assert keys(store) == ["a"]
 
 

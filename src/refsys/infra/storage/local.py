@@ -1,6 +1,6 @@
 """Objects as files in a folder: written aside, fsynced, moved into place; read through open descriptors.
 
-<root>/.new/<random>/   what is being written; emptied of what a dead process left (`stale`)
+<root>/.new/<random>/   what is being written; emptied of what a dead process left (`sweep_unfinished`)
 <root>/.new/partial-…   what is written over more than one attempt (`partials.py`); the same
 <root>/<key>            an object
 """
@@ -34,8 +34,6 @@ from refsys.infra.storage.model import (
 from refsys.infra.storage.partials import LocalPartial
 
 _MISSING: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-#: Seconds after which what a process that died was writing is removed.
-_ABANDONED_S: Final = 86_400.0
 
 
 class LocalStorage(Storage):
@@ -115,8 +113,6 @@ class LocalStorage(Storage):
         return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
     def stale(self, prefix: str, before: datetime) -> Sequence[str]:
-        """It also removes what dead processes left half-written."""
-        self._sweep()
         folder = self.root / check_folder(prefix)
         limit = before.timestamp()
         try:
@@ -124,6 +120,14 @@ class LocalStorage(Storage):
         except _MISSING:
             return []
         return [child.relative_to(self.root).as_posix() for child in children if newest_write(child) < limit]
+
+    def sweep_unfinished(self, prefix: str, before: datetime) -> int:
+        check_folder(prefix)
+        limit = before.timestamp()
+        left = [child for child in (self.root / RESERVED).iterdir() if newest_write(child) < limit]
+        for child in left:
+            remove(child)
+        return len(left)
 
     def link(self, key: str, seconds: float) -> None:
         """A folder has no links."""
@@ -147,12 +151,6 @@ class LocalStorage(Storage):
                 raise MissingObject(f"{source}/{path}")
         for folder in touched:
             fsync(folder)
-
-    def _sweep(self) -> None:
-        limit = datetime.now(UTC).timestamp() - _ABANDONED_S
-        for child in (self.root / RESERVED).iterdir():
-            if newest_write(child) < limit:
-                remove(child)
 
 
 class _LocalReader:

@@ -189,6 +189,13 @@ class Storage(ABC):
         """The folders directly under `prefix` in which nothing was written since `before`, without final slash."""
 
     @abstractmethod
+    def sweep_unfinished(self, prefix: str, before: datetime) -> int:
+        """Remove what was to become objects in the folder `prefix` and was not gone on with since `before`; how many.
+
+        Local storage does not know where it was to go, and removes all of it.
+        """
+
+    @abstractmethod
     def link(self, key: str, seconds: float) -> str | None:
         """A URL under which anybody can read the object for so many seconds, whether it is there or not.
 

@@ -1,7 +1,6 @@
 """Objects in an S3 bucket, through obstore.
 
-What a process that died was uploading in parts stays invisible and is the bucket's to forget: set its lifecycle rule
-AbortIncompleteMultipartUpload (docs/how-to/use-s3.md).
+What a process that died was uploading in parts stays invisible until it is swept (`uploads.py`).
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from refsys.infra.storage.model import (
     check_key,
     folder_of,
 )
+from refsys.infra.storage.uploads import Uploads
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
@@ -62,19 +62,22 @@ _Result = TypeVar("_Result")
 class S3Storage(Storage):
     """A bucket, or what lies under a prefix in it.
 
-    `place` names it in errors, `signer` is the bucket as users see it.
+    `place` names it in errors, `signer` is the bucket as users see it, `uploads` what was begun and never completed.
     """
 
-    def __init__(self, store: S3Store, place: str, signer: S3Store, *, is_public: bool) -> None:
+    def __init__(self, store: S3Store, place: str, signer: S3Store, uploads: Uploads, *, is_public: bool) -> None:
         self._store = store
         self._place = place
         self._signer = signer
+        self._uploads = uploads
         self.is_public = is_public
 
     @classmethod
     def of(cls, url: str, settings: S3Settings) -> S3Storage:
         """`url` is s3://bucket[/prefix]."""
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        prefix = prefix.strip("/")
+        place = f"{url} at {settings.endpoint or 'AWS'}"
 
         def store(endpoint: str) -> S3Store:
             known: dict[str, Any] = {"region": settings.region}
@@ -85,7 +88,7 @@ class S3Storage(Storage):
                 known["secret_access_key"] = settings.secret_access_key.get_secret_value()
             return S3Store(
                 bucket,
-                prefix=prefix.strip("/") or None,
+                prefix=prefix or None,
                 client_options={"allow_http": settings.allow_http, "timeout": _TIMEOUT},
                 retry_config=_RETRY,
                 **known,
@@ -93,8 +96,9 @@ class S3Storage(Storage):
 
         return cls(
             store(settings.endpoint),
-            f"{url} at {settings.endpoint or 'AWS'}",
+            place,
             store(settings.public_endpoint or settings.endpoint),
+            Uploads(bucket, prefix, place, settings),
             is_public=bool(settings.public_endpoint) or not settings.endpoint,
         )
 
@@ -157,6 +161,9 @@ class S3Storage(Storage):
             if slash:
                 latest[name] = max(latest.get(name, info.modified_at), info.modified_at)
         return [f"{start}{name}" for name, written in latest.items() if written < before]
+
+    def sweep_unfinished(self, prefix: str, before: datetime) -> int:
+        return self._uploads.sweep(prefix, before)
 
     def link(self, key: str, seconds: float) -> str:
         check_key(key)

@@ -19,7 +19,7 @@ from refsys.infra.stations import Stations
 from refsys.infra.storage import Storage
 from refsys.ingestion.inboxes import store
 from refsys.ingestion.inboxes.polling import Inbox, Room
-from refsys.ingestion.inboxes.sweeping import sweep_attempts
+from refsys.ingestion.inboxes.sweeping import sweep_attempts, sweep_unfinished
 from refsys.ingestion.passes.report import tell_yesterday
 from refsys.ingestion.sessions.deadlines import run_deadlines
 from refsys.missions import TypeRegistry
@@ -45,7 +45,9 @@ async def run_inboxes(
         await keep_memory(pool, settings)
 
     async def sweep() -> None:
-        await sweep_attempts(pool, storage, datetime.now(UTC) - _ABANDONED)
+        before = datetime.now(UTC) - _ABANDONED
+        await sweep_attempts(pool, storage, before)
+        await sweep_unfinished(storage, before)
 
     async def tell() -> None:
         await tell_yesterday(pool, settings)

@@ -35,3 +35,11 @@ async def sweep_attempts(pool: asyncpg.Pool, storage: Storage, before: datetime)
     if gone or given_up:
         log.info("sweep.done", attempts=len(gone), products=given_up)
     return gone
+
+
+async def sweep_unfinished(storage: Storage, before: datetime) -> int:
+    """Remove what attempts began to write and nobody went on with since `before`; returns how many objects."""
+    count = await asyncio.to_thread(storage.sweep_unfinished, f"{ATTEMPTS}/", before)
+    if count:
+        log.info("sweep.unfinished", objects=count)
+    return count
