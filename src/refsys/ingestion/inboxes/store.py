@@ -36,12 +36,15 @@ RETURNING failures
 """
 _HELD: Final = "SELECT * FROM ingestion.remote WHERE inbox = $1 AND state = 'seen' ORDER BY id LIMIT $2"
 # what is settled says nothing; an expired one is tried again: at once where it never was, else ever later
+# LATERAL, and `state || ''`: what a page names is looked up by its ids, one by one; before anything is known of a table
+# that has just been filled, all of the inbox would be read for each page
 _KNOWN: Final = """
 SELECT o.place - 1 AS place, r.id, r.state, r.why, r.evicted_at,
        r.state = 'expired' AND (r.tries = 0 OR r.state_at + interval '10 minutes' * (2 ^ least(r.tries, 8) / 2)
                                                < clock_timestamp()) AS is_back
   FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS o(remote_id, version, place)
-  LEFT JOIN ingestion.remote r ON r.inbox = $1 AND r.remote_id = o.remote_id AND r.version = o.version
+  LEFT JOIN LATERAL (SELECT * FROM ingestion.remote f
+                      WHERE f.inbox = $1 AND f.remote_id = o.remote_id AND f.version = o.version LIMIT 1) r ON true
  WHERE r.id IS NULL OR r.state = 'expired' OR r.state IN ('seen', 'waiting', 'queued', 'fetching', 'failed')
  ORDER BY o.place
 """
@@ -64,21 +67,26 @@ WITH gone AS (
     UPDATE ingestion.remote r
        SET state = 'superseded', why = 'the station offers another version again', token = NULL,
            state_at = clock_timestamp()
-      FROM unnest($2::text[], $3::text[]) AS o(remote_id, version)
-     WHERE r.inbox = $1 AND r.remote_id = o.remote_id AND r.version <> o.version
-       AND r.state IN ('waiting', 'queued', 'fetching', 'failed')
+      FROM unnest($2::text[], $3::text[]) AS o(remote_id, version),
+           LATERAL (SELECT f.id FROM ingestion.remote f
+                     WHERE f.inbox = $1 AND f.remote_id = o.remote_id AND f.version <> o.version
+                       AND f.state || '' IN ('waiting', 'queued', 'fetching', 'failed') OFFSET 0) l
+     WHERE r.id = l.id
     RETURNING r.id
 )
 SELECT ingestion.drop_parked(array_agg(id), 'the station offers another version again') FROM gone HAVING count(*) > 0
 """
 _REVIVED: Final = """
 UPDATE ingestion.remote r SET state = 'waiting', why = '', not_before = NULL, state_at = clock_timestamp()
-  FROM unnest($2::text[], $3::text[]) AS o(remote_id, version)
- WHERE r.inbox = $1 AND r.remote_id = o.remote_id AND r.version = o.version AND r.state = 'superseded'
+  FROM unnest($2::text[], $3::text[]) AS o(remote_id, version),
+       LATERAL (SELECT f.id FROM ingestion.remote f
+                 WHERE f.inbox = $1 AND f.remote_id = o.remote_id AND f.version = o.version
+                   AND f.state || '' = 'superseded' LIMIT 1) l
+ WHERE r.id = l.id
    AND NOT EXISTS (SELECT 1 FROM ingestion.remote n
                     WHERE n.inbox = r.inbox AND n.product = r.product AND n.retransfer = r.retransfer
-                      AND n.remote_id <> r.remote_id
-                      AND n.state IN ('seen', 'waiting', 'queued', 'fetching', 'stored', 'duplicate', 'failed'))
+                      AND n.remote_id <> r.remote_id AND n.state || '' IN
+                          ('seen', 'waiting', 'queued', 'fetching', 'stored', 'duplicate', 'failed'))
 RETURNING r.id
 """
 _EXPIRE: Final = """
