@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from refsys.ingestion.passes.listing import Pass
     from refsys.ingestion.passes.report import Report
 
-app = typer.Typer(help="See what became of every downlink: expected, offered, fetched, verified, handed on.")
+app = typer.Typer(help="See what became of every downlink.", no_args_is_help=True)
 
 _STATES = ("expected", "missing", "suspected", "announced", "receiving", "incomplete", "complete")
 
 
 @app.callback()
 def passes() -> None:
-    """See what became of every downlink: expected, offered, fetched, verified, handed on."""
+    """See what became of every downlink."""
 
 
 @app.command(name="list")

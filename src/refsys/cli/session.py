@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from refsys.catalogue.audit import Deed
     from refsys.ingestion.sessions import Session
 
-app = typer.Typer(
-    help="Acquisition sessions: how far they are, and what becomes of those that lack something.", no_args_is_help=True
-)
+app = typer.Typer(help="Acquisition sessions, and what becomes of incomplete ones.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="SESSION", help="the session's id", show_default=False)]
 Retransfer = Annotated[bool, typer.Option("--retransfer", help="its retransfer")]

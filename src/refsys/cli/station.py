@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FIRST_ORBIT: Final = 56_552
 
 app = typer.Typer(
-    help="See how ground stations do, ask one what it understands, or simulate one.", no_args_is_help=True
+    help="How ground stations do, what one understands; simulate one.", no_args_is_help=True
 )
 app.command()(probe)
 app.command()(scoreboard)

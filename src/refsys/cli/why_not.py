@@ -23,7 +23,10 @@ def why_not(
     asked: Annotated[str, typer.Argument(metavar="PASS|FILE", help="a session's id, a file's name or path, or its id")],
     as_json: Json = False,
 ) -> None:
-    """Why a session or a file is not here: what every inbox knows of it, or would do with it."""
+    """Why a session or a file is not here.
+
+    What every inbox knows of it, or would do with it.
+    """
     from refsys.cli.context import load
     from refsys.cli.terminal import printable
     from refsys.missions import load_types
