@@ -78,7 +78,10 @@ def show(
     name: Annotated[str, typer.Argument(help="the session's id: S1A_20241114143038056552")],
     as_json: Json = False,
 ) -> None:
-    """What became of one pass: its session by transfer and channel, what production was told, which files lack."""
+    """What became of one pass.
+
+    Its session by transfer and channel, what production was told, which files lack.
+    """
     from refsys.cli.passes_text import print_details
 
     async def ask(connection: asyncpg.Connection) -> PassDetails:
@@ -99,7 +102,10 @@ def report(
     day: Annotated[str, typer.Option(help="the day (UTC), for example 2026-11-24; default: yesterday")] = "",
     as_json: Json = False,
 ) -> None:
-    """The report of a day: its passes, what its stations did, what was lost."""
+    """The report of a day.
+
+    Its passes, what its stations did, what was lost.
+    """
     from refsys.cli.context import load
     from refsys.cli.passes_text import print_report
 

@@ -20,8 +20,9 @@ def scoreboard(
     until: Annotated[str, typer.Option(help="what was found before that date; default: now")] = "",
     as_json: Json = False,
 ) -> None:
-    """How stations did: offered, lost, published again, out of order, missing, how late and how fast.
+    """How stations did.
 
+    offered, stored, awaited, expired, failed: files.
     twice: offered by another source, too. again: came in a newer version. tries: beyond the first of each file. speed:
     the median of files from 1 MiB. delay: from the end of the downlink to the last block's publication, median.
     """
