@@ -71,7 +71,7 @@ def import_inboxes(
         list[str] | None, typer.Option("--value", help="NAME=VALUE: what ${NAME} stands for where it is no secret")
     ] = None,
 ) -> None:
-    """Write the reference's inboxes as stations and inboxes of this system.
+    """Write the reference's inboxes as ours.
 
     Every property is translated, or named in a comment with the reason. Ends with 1 where an inbox needs your hand: it
     is written as a comment then.

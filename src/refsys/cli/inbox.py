@@ -20,7 +20,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="the inbox")]
 
 @app.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
-    """Every inbox: its files by state, how far it has come, and what is wrong."""
+    """Every inbox: its files by state, and what is wrong."""
     from refsys.cli.context import load
     from refsys.ingestion.store import inbox_states
 
@@ -48,7 +48,7 @@ def show(
     limit: Annotated[int, typer.Option("--limit", "-l", min=1, max=10_000, help="of each state at most")] = 5,
     as_json: Json = False,
 ) -> None:
-    """The newest files of an inbox in each state, and why they are in it."""
+    """The newest files of an inbox in each state, and why."""
     from refsys.ingestion.inboxes import operating
     from refsys.ingestion.store import inbox_states
 
@@ -94,7 +94,10 @@ def check(context: typer.Context, inbox: Id, as_json: Json = False) -> None:
 
 @app.command()
 def pause(context: typer.Context, inbox: Id, reason: Reason, author: Author = "") -> None:
-    """Neither look nor queue until it is resumed; what is being fetched ends."""
+    """Neither look nor queue until it is resumed.
+
+    What is being fetched ends.
+    """
     from refsys.ingestion.inboxes import operating
 
     _check_known(context, inbox)
@@ -120,7 +123,10 @@ def backfill(
     since: Annotated[str, typer.Option("--since", help="a date in the station's clock, or 6h, 2d ago")],
     author: Author = "",
 ) -> None:
-    """The next look begins there; what is known already is not fetched again."""
+    """Let the next look begin there.
+
+    What is known already is not fetched again.
+    """
     from refsys.core.times import format_instant, parse_instant
     from refsys.ingestion.inboxes import operating
 
@@ -148,7 +154,10 @@ def forget(
     author: Author = "",
     as_json: Json = False,
 ) -> None:
-    """Forget files, so that they are taken as new where the station still offers them."""
+    """Forget files, so that they are taken as new.
+
+    Where the station still offers them.
+    """
     from refsys.core.times import format_instant
     from refsys.ingestion.inboxes import operating
 

@@ -53,7 +53,10 @@ def list_(
 
 @app.command()
 def show(context: typer.Context, name: Name, retransfer: Retransfer = False, as_json: Json = False) -> None:
-    """Everything about a session: its channels, what is missing, what production was told."""
+    """Everything about a session.
+
+    Its channels, what is missing, what production was told.
+    """
     from refsys.cli.acting import print_json, run
     from refsys.ingestion.sessions import Handover, fetch_session, list_handovers
 
@@ -126,7 +129,10 @@ def forget_missing(
     author: Author = "",
     as_json: Json = False,
 ) -> None:
-    """Take a session as complete without what is missing, and ask its station no more."""
+    """Take a session as complete without what is missing.
+
+    Its station is asked no more.
+    """
     from refsys.ingestion.sessions import operating
 
     _decide(

@@ -18,7 +18,7 @@ def probe(
     name: Annotated[str, typer.Argument(metavar="NAME", help="an inbox, or a station that inboxes name")],
     as_json: Json = False,
 ) -> None:
-    """Ask a station what it understands, and print what to set for it.
+    """Ask a station what it understands.
 
     Some fifteen small requests with the inbox's credentials; nothing is fetched and nothing is remembered.
     """
