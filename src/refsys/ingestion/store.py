@@ -22,7 +22,6 @@ STATES: Final = (
 )
 #: Most characters of a problem that are kept.
 LONGEST_PROBLEM: Final = 2000
-_REMOTE: Final = "SELECT * FROM ingestion.remote WHERE id = $1"
 _CLAIM: Final = "SELECT * FROM ingestion.claim($1, $2) ORDER BY id"
 _HOLD: Final = """
 SELECT id FROM ingestion.remote
@@ -87,12 +86,6 @@ class InboxState:
     fetched_bytes: int
     near: int
     lag_s: float | None
-
-
-async def fetch_remote(connection: asyncpg.Connection, remote_id: int) -> Remote | None:
-    """One remembered offer."""
-    row = await connection.fetchrow(_REMOTE, remote_id)
-    return None if row is None else remote_of(row)
 
 
 async def claim(connection: asyncpg.Connection, remote_ids: Sequence[int], token: UUID) -> list[Remote]:

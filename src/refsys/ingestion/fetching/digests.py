@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from blake3 import blake3
@@ -63,11 +63,6 @@ class Digests:
             if value != self._announced[name]:
                 return f"has the {name} {value}, {self._announced[name]} was announced"
         return ""
-
-
-def is_verifiable(announced: Iterable[str]) -> bool:
-    """Whether any of these algorithms is known."""
-    return any(_plain(name) in _ALGORITHMS for name in announced)
 
 
 def _plain(name: str) -> str:
