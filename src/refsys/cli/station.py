@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 #: Of the first satellite's first pass.
 _FIRST_ORBIT: Final = 56_552
 
-app = typer.Typer(
-    help="How ground stations do, what one understands; simulate one.", no_args_is_help=True
-)
+app = typer.Typer(help="How ground stations do, what one understands; simulate one.", no_args_is_help=True)
 app.command()(probe)
 app.command()(scoreboard)
 
