@@ -14,10 +14,11 @@ from pydantic import SecretStr
 
 from refsys.core.errors import Gone, Transient, Unreachable
 from refsys.infra.settings import AuthSettings, FetchSettings
+from refsys.infra.stations import limits
 from refsys.ingestion.model import Offer, Source
 from refsys.simulation.files import EdipStation, FileStation, XbipStation
-from refsys.simulation.station import Answer, Basic, Cut, Held, Html, NoRange, Stall
-from tests.file_drops import begin, drained, look, opened, read, until_cut
+from refsys.simulation.station import Answer, Basic, Cut, Held, Html, NoRange, Slow, Stall
+from tests.file_drops import FETCH, begin, drained, look, opened, read, until_cut
 from tests.waiting import wait_for
 
 CERTIFICATE = Path(__file__).parent.parent / "self_signed.pem"
@@ -215,6 +216,20 @@ async def test_what_is_gone_is_told_as_gone(station: FileStation) -> None:
         with pytest.raises(Gone):
             await begin(source, offer)
         assert await look(source) == ({}, True)
+
+
+@both
+async def test_a_station_that_drips_does_not_hold_us_for_ever(
+    station: FileStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RATE_WINDOW_S", 0.2)
+    station.put("NOMINAL/S1A/a.raw", Held(BYTES))
+    fetch = FETCH.model_copy(update={"least_bytes_per_s": 100_000})
+    async with opened(fetch, **inbox(station)) as source:
+        offer = await only(source)
+        station.faults.on_download(Slow(5_000))
+        with pytest.raises(OSError, match="100000 a second are the least"):
+            await read(source, offer)
 
 
 @both

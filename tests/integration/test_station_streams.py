@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from refsys.core.errors import Gone, Overloaded, Permanent, RefsysError, Unreachable
 from refsys.infra.settings import AuthSettings, InboxSettings, Settings, StationSettings
 from refsys.infra.stations import Stations
+from refsys.infra.stations import limits as station_limits
 from refsys.infra.stations import wire as station_wire
 from refsys.infra.stations.client import HttpStream, StationClient, client_of
 from refsys.simulation.station import OAuth2, Redirect, Station
@@ -312,7 +313,7 @@ async def drip(told: str, writer: asyncio.StreamWriter) -> None:
 
 
 async def test_a_peer_that_drips_does_not_hold_us_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(station_wire, "RATE_WINDOW_S", 0.2)
+    monkeypatch.setattr(station_limits, "RATE_WINDOW_S", 0.2)
     async with wire_station(drip) as station:
         async with asyncio.timeout(20):
             with pytest.raises(OSError, match="10000 a second are the least"):

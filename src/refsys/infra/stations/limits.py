@@ -1,4 +1,4 @@
-"""What keeps a station from being asked too much: a breaker, and a bound on bytes a second. No I/O, any thread."""
+"""What keeps a station from being asked too much, and us from waiting too long for it. No I/O, any thread."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 LONGEST_PAUSE_S: Final = 600.0
 #: What may come at once after a silence, in seconds of the bound.
 _BURST_S: Final = 0.25
+#: Seconds of waiting for bytes over which their least rate is measured.
+RATE_WINDOW_S: Final = 60.0
 
 
 class Breaker:
@@ -128,3 +130,22 @@ class Throttle:
             now = self._clock()
             self._paid_until = max(self._paid_until, now - _BURST_S) + count / (self._bytes_per_s * self.share)
             return max(0.0, self._paid_until - now)
+
+
+class LeastRate:
+    """Bytes a second that a peer has to bring at least while one waits for it; 0 = any."""
+
+    def __init__(self, bytes_per_s: int) -> None:
+        self._least = bytes_per_s
+        self._came, self._waited_s = 0, 0.0
+
+    def note(self, count: int, waited_s: float) -> None:
+        """So many bytes came. Raises TimeoutError once too few came in a minute of waiting."""
+        self._came += count
+        self._waited_s += waited_s
+        if self._waited_s <= RATE_WINDOW_S:
+            return
+        came, waited_s = self._came, self._waited_s
+        self._came, self._waited_s = 0, 0.0
+        if came < self._least * waited_s:
+            raise TimeoutError(f"{came} bytes came in {waited_s:.0f} s, {self._least} a second are the least")

@@ -16,9 +16,8 @@ from typing import Any, Final, cast
 from yarl import URL
 
 from refsys.infra.stations.answers import CannotConnect
+from refsys.infra.stations.limits import LeastRate
 
-#: Seconds of waiting for bytes over which their least rate is measured.
-RATE_WINDOW_S: Final = 60.0
 #: Seconds after which a connection that nobody uses is closed: sooner than stations do it.
 IDLE_S: Final = 4.0
 
@@ -34,11 +33,9 @@ class Wire:
         self._socket = sock
         self._silence_s = silence_s
         self._patience_s = patience_s
-        self._least = least_bytes_per_s
+        self._rate = LeastRate(least_bytes_per_s)
         self._reading = threading.Lock()
         self._is_over = False
-        self._waited_s = 0.0
-        self._came = 0
         self._deadline = 0.0
         self.idle_since = 0.0
         self.answers = 0
@@ -82,10 +79,7 @@ class Wire:
                 if self._is_over:
                     self._socket.close()
             self._check()
-        self._waited_s += time.monotonic() - begun
-        self._came += count
-        if self._waited_s > RATE_WINDOW_S:
-            self._measure()
+        self._rate.note(count, time.monotonic() - begun)
         return count
 
     def is_usable(self) -> bool:
@@ -110,12 +104,6 @@ class Wire:
     def _check(self) -> None:
         if self._is_over:
             raise ConnectionAbortedError("it was closed on our side")
-
-    def _measure(self) -> None:
-        came, waited_s = self._came, self._waited_s
-        self._came, self._waited_s = 0, 0.0
-        if came < self._least * waited_s:
-            raise TimeoutError(f"{came} bytes came in {waited_s:.0f} s, {self._least} a second are the least")
 
 
 class _Raw(io.RawIOBase):

@@ -37,6 +37,7 @@ class EdipSource(FileDrop):
     def __init__(self, inbox: InboxSettings, settings: Settings, shared: Station) -> None:
         super().__init__(inbox)
         self._shared = shared
+        self._least = settings.fetch.least_bytes_per_s
         self._loop = asyncio.get_running_loop()
         self._pruning: asyncio.TimerHandle | None = None
         self._client = FtpClient(server_of(inbox, settings), on_idle=self._prune_later)
@@ -61,7 +62,7 @@ class EdipSource(FileDrop):
     def open(self, offer: Offer, part: Part, start: int = 0, stop: int | None = None, tag: str = "") -> Stream:
         """From `start` to the end, whatever `stop` says. Raises Transient where it has another size than listed."""
         path = f"{offer.path}/{part.path}" if part.path else offer.path
-        stream = open_metered(self._shared, lambda: self._client.open(self._absolute(path), start, tag))
+        stream = open_metered(self._shared, self._least, lambda: self._client.open(self._absolute(path), start, tag))
         if None not in (stream.size_bytes, part.size_bytes) and stream.size_bytes != part.size_bytes:
             stream.close()
             raise self.changed(offer, f": it has {stream.size_bytes} bytes, not {part.size_bytes}")

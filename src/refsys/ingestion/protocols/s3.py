@@ -69,6 +69,7 @@ class S3Source(FileDrop):
             retry_config=_RETRY,
             **known,
         )
+        self._least = settings.fetch.least_bytes_per_s
         self._threads = ThreadPoolExecutor(inbox.concurrency * settings.fetch.window, thread_name_prefix="s3-ahead")
 
     async def listing(self) -> Listing:
@@ -86,7 +87,7 @@ class S3Source(FileDrop):
 
     def open(self, offer: Offer, part: Part, start: int = 0, stop: int | None = None, tag: str = "") -> Stream:
         """Raises Transient where it has another size than was listed."""
-        stream = open_metered(self._shared, lambda: self._open(offer, part, start, stop, tag))
+        stream = open_metered(self._shared, self._least, lambda: self._open(offer, part, start, stop, tag))
         if stream.size_bytes != part.size_bytes:
             stream.close()
             raise self.changed(offer, f": it has {stream.size_bytes} bytes, not {part.size_bytes}")
