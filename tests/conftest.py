@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+import structlog
 
 from refsys.infra.postgres import create_pool, migrate
 from refsys.infra.settings import Settings
@@ -27,6 +28,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 _numbers = itertools.count(1)
 
+# A command that runs in this process sets up the logs, as it does at a process's start: loggers that remember it could
+# not be listened to any more (structlog.testing.capture_logs).
+_configure = structlog.configure
+
+
+def _configure_for_now(*arguments: Any, **settings: Any) -> None:
+    _configure(*arguments, **{**settings, "cache_logger_on_first_use": False})
+
+
+structlog.configure = _configure_for_now
+
 
 def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run outside the test's event loop."""
@@ -37,6 +49,12 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 def database(dsn: str, name: str) -> str:
     """The same server's address with another database."""
     return dsn.replace("@/refsys?", f"@/{name}?")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_come() -> None:
+    """What another test said of logs, as their level, is forgotten."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,8 @@ from refsys.ingestion.inboxes.sweeping import sweep_unfinished
 from tests.waiting import wait_until
 
 NOW = datetime.now(UTC)
-SOON, DAY_AGO = NOW + timedelta(minutes=5), NOW - timedelta(days=1)
+# after whatever a run of all tests begins before these
+SOON, DAY_AGO = NOW + timedelta(days=1), NOW - timedelta(days=1)
 LARGE = random.Random(1).randbytes(20 * 2**20)
 
 WRITER = """

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from refsys.infra.settings import InboxSettings, ODataSettings, Settings
 from refsys.ingestion.model import Memory, Offer, SessionFile
-from refsys.ingestion.protocols import cadip, odatasource, prip
+from refsys.ingestion.protocols import cadip, prip
 from refsys.ingestion.protocols.odatasource import Pace
 from refsys.ingestion.protocols.odatavalues import read_instant, version_of
 
@@ -246,8 +246,7 @@ def test_what_is_asked_for_again_is_due_ever_less_often_and_forgotten_when_it_is
     assert pace.due(["a", "b"], 4_001.0) == ["a"]
 
 
-async def test_what_cannot_be_understood_is_told_once_and_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(odatasource, "log", structlog.get_logger())  # one that nobody has used yet can be listened to
+async def test_what_cannot_be_understood_is_told_once_and_hides_nothing() -> None:
 
     class Lists:
         station = "a station"
