@@ -211,7 +211,7 @@ type = "{kind}"
 url = "{url}"
 station = "{name.removesuffix("-again")}"
 poll_s = 0.5
-overlap_s = 30
+overlap_s = 300
 concurrency = 4
 {more}
 [inbox.auth]
