@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -22,7 +22,6 @@ SELECT r.inbox, r.name, r.state, coalesce(nullif(r.problem, ''), r.why) AS probl
                       AND o.state = 'stored')
  ORDER BY r.channel, r.block, r.id LIMIT 500
 """
-_ALL_TIME: Final = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2900, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,14 @@ class PassDetails:
 
 async def pass_details(connection: asyncpg.Connection, name: str) -> PassDetails:
     """What became of a pass, by its session's id. Raises RefsysError where no inbox ever told of it."""
-    found = await store.fetch_received(connection, *_ALL_TIME, name=name)
-    if not found:
+    whole = await store.fetch_session(connection, name)
+    if whole is None:
         raise RefsysError(
             "no station told of such a session", subject=name, advice="`refsys pass list` shows those that are known"
         )
     transfers = [await fetch_session(connection, name, retransfer) for retransfer in (False, True)]
     return PassDetails(
-        found[0],
+        whole,
         tuple(each for each in transfers if each is not None),
         tuple(await list_handovers(connection, name)),
         tuple([Lacking(**row) for row in await connection.fetch(_LACKING, name)]),

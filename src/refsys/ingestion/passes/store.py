@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -68,6 +68,7 @@ async def enter_plan(connection: asyncpg.Connection, plan: Plan) -> None:
     )
 
 
+_ALL_TIME: Final = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2900, 1, 1, tzinfo=UTC))
 _PLANNED: Final = """
 SELECT satellite, station, orbit, starts_at, ends_at, plan FROM ingestion.planned_pass
  WHERE starts_at >= $1 AND starts_at < $2 AND ($3 = '' OR satellite = $3) ORDER BY starts_at, id
@@ -145,3 +146,9 @@ async def fetch_received(
         )
         for row in await connection.fetch(_RECEIVED, since, until, satellite, name)
     ]
+
+
+async def fetch_session(connection: asyncpg.Connection, name: str) -> Received | None:
+    """One session by its id, whenever it was; None where no station told of it."""
+    found = await fetch_received(connection, *_ALL_TIME, name=name.upper())
+    return found[0] if found else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -34,7 +34,6 @@ SELECT name, state, visibility, published_at, problems FROM catalogue.product WH
 _INBOX: Final = """
 SELECT looked_at, succeeded_at, failures, problem, paused_at, paused_why, cursor FROM ingestion.inbox WHERE id = $1
 """
-_ALL_TIME: Final = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2900, 1, 1, tzinfo=UTC))
 #: A look that succeeded longer ago than so many of the inbox's pauses, and this, is worth a sentence.
 _STALE_POLLS: Final = 10
 _STALE: Final = timedelta(minutes=5)
@@ -52,9 +51,9 @@ class Answer:
 async def why_not(connection: asyncpg.Connection, settings: Settings, types: TypeRegistry, asked: str) -> Answer:
     """Why a file (by name, path or the station's id), or a session (by its id), is not here."""
     name = canonical_name(asked.rpartition("/")[2])
-    sessions = await store.fetch_received(connection, *_ALL_TIME, name=asked.upper())
-    if sessions:
-        return _of_session(sessions[0])
+    session = await store.fetch_session(connection, asked)
+    if session is not None:
+        return _of_session(session)
     product = await connection.fetchrow(_PRODUCT, name)
     offers = await connection.fetch(_OFFERS, name, asked)
     if product is not None:
