@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from refsys.core.errors import RefsysError
 from refsys.core.products import FileEntry
 from refsys.ingestion.archives import Limits, NotStreamable, unpack, unpack_stream
@@ -253,3 +255,18 @@ class _Unseekable(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         return self._target.write(data)
+
+
+def refused_each_way(
+    kind: type[RefsysError], archive: bytes, match: str, *, name: str, member: str = "", limits: Limits = LIMITS
+) -> None:
+    """Whichever way it comes, exactly this kind of error is raised, which names what it is about; nothing stays."""
+    for way in WAYS:
+        batch = MemoryBatch()
+        with pytest.raises(RefsysError, match=match) as caught, batch:
+            bring(archive, batch, way, archive=name, limits=limits)
+        assert type(caught.value) is kind
+        assert name in caught.value.subject
+        assert member in caught.value.subject
+        assert caught.value.advice
+        assert batch.objects == {}

@@ -4,46 +4,32 @@ import gzip
 import os
 import struct
 import tarfile
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refsys.core.errors import HostileInput, InvalidProduct, RefsysError
+from refsys.core.errors import HostileInput, InvalidProduct
 from refsys.ingestion.archives import Limits
 from tests.archive_makers import (
-    LIMITS,
     NAME,
-    WAYS,
-    MemoryBatch,
-    bring,
     gzipped,
     in_folder,
     outcome,
+    refused_each_way,
     tar_info,
     tar_of,
     unpacked,
 )
 
 ARCHIVE = f"{NAME}.tar.gz"
+refused = partial(refused_each_way, name=ARCHIVE)
 SOUND = tar_of(in_folder())
 #: Where the bytes of the product end: two blocks of zeros and padding follow.
 END = len(SOUND.rstrip(b"\0"))
 MANIFEST = (tar_info(f"{NAME}/manifest.safe", b"<xfdu/>"), b"<xfdu/>")
 FIELDS = {"name": (0, 100), "size": (124, 136), "kind": (156, 157), "magic": (257, 265), "prefix": (345, 500)}
-
-
-def refused(kind, archive, match, *, member="", limits=LIMITS):
-    """Whichever way it comes, exactly this kind of error is raised, which names what it is about; nothing stays."""
-    for way in WAYS:
-        batch = MemoryBatch()
-        with pytest.raises(RefsysError, match=match) as caught, batch:
-            bring(archive, batch, way, archive=ARCHIVE, limits=limits)
-        assert type(caught.value) is kind
-        assert ARCHIVE in caught.value.subject
-        assert member in caught.value.subject
-        assert caught.value.advice
-        assert batch.objects == {}
 
 
 def header(name, size=0, kind=b"0", *, valid=True, **fields):

@@ -5,43 +5,29 @@ import stat
 import struct
 import zipfile
 import zlib
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refsys.core.errors import HostileInput, InvalidProduct, RefsysError
+from refsys.core.errors import HostileInput, InvalidProduct
 from refsys.ingestion.archives import Limits
 from tests.archive_makers import (
-    LIMITS,
     NAME,
-    WAYS,
-    MemoryBatch,
     ZipMember,
-    bring,
     deflated,
     in_folder,
     outcome,
     raw_zip,
+    refused_each_way,
     unpacked,
     zip_of,
 )
 
 ARCHIVE = f"{NAME}.zip"
+refused = partial(refused_each_way, name=ARCHIVE)
 MANIFEST = ZipMember(f"{NAME}/manifest.safe".encode(), b"<xfdu/>")
-
-
-def refused(kind, archive, match, *, member="", limits=LIMITS):
-    """Whichever way it comes, exactly this kind of error is raised, which names what it is about; nothing stays."""
-    for way in WAYS:
-        batch = MemoryBatch()
-        with pytest.raises(RefsysError, match=match) as caught, batch:
-            bring(archive, batch, way, archive=ARCHIVE, limits=limits)
-        assert type(caught.value) is kind
-        assert ARCHIVE in caught.value.subject
-        assert member in caught.value.subject
-        assert caught.value.advice
-        assert batch.objects == {}
 
 
 def inside(name):
